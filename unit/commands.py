@@ -1,0 +1,143 @@
+"""The command lines: parse, call, exit code.
+
+That is 2 for a wrong command or config, 1 for a failed run, each with one line on what was wrong.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from unit.config import ConfigError, instantiate, located, parser
+
+UsageErrors = (ValueError, FileNotFoundError, NotADirectoryError, FileExistsError, PermissionError)
+
+
+def train(arguments: list[str]) -> int:
+    """train.py: train with a config, or go on with a run."""
+    command = parser("Train UNIT on two folders of images.")
+    command.add_argument("--resume", metavar="RUN", help="a run's folder: go on from its newest checkpoint")
+
+    def run() -> int:
+        from unit import training
+
+        given = arguments
+        resume = option(arguments, "--resume")
+        if resume is not None and option(arguments, "--config") is None:
+            saved = Path(resume) / "config.yaml"
+            if not saved.is_file():
+                raise ConfigError(f"--resume: no run in {resume}, which has no config.yaml")
+            given = ["--config", str(saved), *arguments]
+        config = instantiate(command, located(given))
+        if resume is not None and option(arguments, "--run.output") is None:
+            config = replace(config, run=replace(config.run, output=resume))
+        try:
+            folder = training.train(config, resume=None if resume is None else Path(resume))
+        except training.RunError as error:
+            return fail(error, 1)
+        if os.environ.get("RANK", "0") == "0":
+            print(f"finished: translate with `python translate.py --model {folder} --input … --output …`")
+        return 0
+
+    return answered(run)
+
+
+def option(arguments: list[str], name: str) -> str | None:
+    """The last value given to an option, as `--name value` or `--name=value`."""
+    value = None
+    for place, argument in enumerate(arguments):
+        if argument == name and place + 1 < len(arguments):
+            value = arguments[place + 1]
+        elif argument.startswith(f"{name}="):
+            value = argument.split("=", 1)[1]
+    return value
+
+
+def translate(arguments: list[str]) -> int:
+    """translate.py: carry a folder of images, or one image, to the other domain."""
+    command = argparse.ArgumentParser(
+        prog="translate.py", description="Translate images with a trained model.", allow_abbrev=False
+    )
+    add = command.add_argument
+    add("--model", required=True, help="a model's or a run's folder")
+    add("--input", required=True, help="an image, or a folder of images (nested folders are kept)")
+    add("--output", required=True, help="the folder for the translations; of one image, a file or a folder")
+    add("--direction", choices=("a2b", "b2a"), default="a2b", help="from which domain to which (default: a2b)")
+    add("--cycle", action="store_true", help="write the round trip (a2b2a for a2b) in place of the translation")
+    add("--overwrite", action="store_true", help="replace files that are there; without it they are left alone")
+    add(
+        "--resize", type=int, metavar="N", help="first scale images to a shorter side of N pixels (default: keep sizes)"
+    )
+    add("--format", choices=("png", "jpg", "webp", "tif", "bmp"), default="png", help="of the output (default: png)")
+    add("--batch-size", type=int, default=8, metavar="N", help="images of one size translated at once (default: 8)")
+    add("--device", help="such as cpu or cuda:0 (default: a GPU where there is one)")
+    options = command.parse_args(arguments)
+
+    def run() -> int:
+        from unit.translation import translate
+
+        report = translate(
+            options.model,
+            options.input,
+            options.output,
+            direction=options.direction,
+            cycle=options.cycle,
+            overwrite=options.overwrite,
+            resize=options.resize,
+            format=options.format,
+            batch_size=options.batch_size,
+            device=options.device,
+            progress=True,
+        )
+        print(report)
+        return 1 if report.failed else 0
+
+    return answered(run)
+
+
+def main(arguments: list[str]) -> int:
+    """python -m unit: what is done with a finished model."""
+    command = argparse.ArgumentParser(prog="python -m unit", description="Score a finished model.", allow_abbrev=False)
+    commands = command.add_subparsers(dest="command", required=True)
+    score = commands.add_parser("evaluate", help="the map score of root/testA carried to b, against root/testB")
+    score.add_argument("--model", required=True, help="a model's or a run's folder")
+    score.add_argument("--root", required=True, help="folder that holds testA and testB, paired by file name")
+    score.add_argument("--palette", choices=("maps", "toymaps"), default="maps", help="the classes' colours")
+    score.add_argument("--resize", type=int, metavar="N", help="scale images and truths to a shorter side of N pixels")
+    score.add_argument("--grid", metavar="FILE", help="write a picture: inputs, translations, truths")
+    options = command.parse_args(arguments)
+
+    def run() -> int:
+        from unit.evaluation.paired import evaluate_maps
+        from unit.model import load
+
+        result = evaluate_maps(
+            load(options.model),
+            Path(options.root),
+            palette=options.palette,
+            resize=options.resize,
+            grid=None if options.grid is None else Path(options.grid),
+        )
+        print(result.table())
+        return 0
+
+    return answered(run)
+
+
+def answered(run: Callable[[], int]) -> int:
+    """Run a command; what a user did wrong is one line and exit code 2, an interruption 130."""
+    try:
+        return run()
+    except UsageErrors as error:
+        return fail(error, 2)
+    except OSError as error:
+        return fail(error, 1)
+    except KeyboardInterrupt:
+        return fail("interrupted; checkpoints are as they were, and --resume goes on from the newest", 130)
+
+
+def fail(error: Exception | str, code: int) -> int:
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    return code

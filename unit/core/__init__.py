@@ -1,0 +1,1 @@
+"""The autoencoder core: posterior, likelihood, regulariser, autoencoder."""

@@ -1,0 +1,1 @@
+"""Images in and out: folders, sampling, augmentation, digit sets and toy maps."""

@@ -1,0 +1,1 @@
+"""Measures of translation: what a score says, printed beside what it would say of no model."""

@@ -1,0 +1,55 @@
+"""Score a translator on test images whose true translations are known: testA and testB with the same file names."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from unit.data.images import find_images, read_image, resize_shorter, write_grid
+from unit.data.toymaps import PALETTE
+from unit.evaluation.maps import MAPS_CONSTANT, MAPS_PALETTE, MapsScore, maps_score
+from unit.methods.unit import Translator
+from unit.translation import carried
+
+PaletteName = Literal["maps", "toymaps"]
+
+
+def evaluate_maps(
+    translator: Translator,
+    root: Path,
+    *,
+    palette: PaletteName,
+    resize: int | None = None,
+    grid: Path | None = None,
+    seed: int = 0,
+) -> MapsScore:
+    """The maps score of root/testA carried to b, against root/testB; `grid` is a file for a picture of the first few.
+
+    Images are scaled to a shorter side of `resize`, truths too. Raises ValueError where the folders do not hold the
+    same names, FileNotFoundError where they are missing.
+    """
+    photos, maps = find_images(root / "testA"), find_images(root / "testB")
+    names = [
+        [path.relative_to(root / folder) for path in paths] for folder, paths in (("testA", photos), ("testB", maps))
+    ]
+    if not photos or names[0] != names[1]:
+        raise ValueError(
+            f"{root}: testA has {len(photos)} images and testB {len(maps)}; expected pairs under the same names"
+        )
+
+    def scaled(path: Path) -> Tensor:
+        image = read_image(path, channels=3)
+        return image if resize is None else resize_shorter(image, resize)
+
+    inputs, truths = [scaled(path) for path in photos], [scaled(path) for path in maps]
+    device = next(translator.parameters()).device
+    outputs = [carried(translator, x[None].to(device), "a2b", cycle=False)[0] for x in inputs]
+    if grid is not None:
+        shown = [i * len(inputs) // 8 for i in range(min(8, len(inputs)))]
+        rows = [torch.stack([images[i] for i in shown]) for images in (inputs, outputs, truths)]
+        grid.parent.mkdir(parents=True, exist_ok=True)
+        write_grid(grid, torch.cat(rows), columns=len(shown))
+    if palette == "maps":
+        return maps_score(outputs, truths, palette=MAPS_PALETTE, constant=MAPS_CONSTANT, seed=seed)
+    return maps_score(outputs, truths, palette=PALETTE, constant=PALETTE["land"], seed=seed)

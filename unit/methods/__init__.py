@@ -1,0 +1,1 @@
+"""One file a method: its networks, and its losses phase by phase."""

@@ -1,0 +1,126 @@
+"""The blocks that every network is made of.
+
+Notation: feature maps are float tensors (B, C, H, W). A convolution that an instance norm follows has no bias, since
+the norm would subtract it again and it could never learn.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Norm = Literal["none", "instance", "layer"]
+Padding = Literal["zeros", "reflect"]
+Upsampling = Literal["transposed", "resize"]
+Init = Literal["normal", "kaiming"]
+
+
+def norm_layer(norm: Norm, channels: int) -> nn.Module:
+    """The named normalisation of (B, channels, H, W).
+
+    `instance` has no affine parameters and no running statistics; `layer` normalises one image over C, H and W and
+    then scales each channel, which is a group norm of one group.
+    """
+    match norm:
+        case "none":
+            return nn.Identity()
+        case "instance":
+            return nn.InstanceNorm2d(channels)
+        case "layer":
+            return nn.GroupNorm(1, channels)
+
+
+def conv_block(
+    channels_in: int,
+    channels_out: int,
+    *,
+    kernel: int,
+    stride: int = 1,
+    norm: Norm = "none",
+    slope: float = 0.01,
+    padding: Padding = "zeros",
+) -> nn.Sequential:
+    """Convolution, norm, LeakyReLU of the given slope (0 is ReLU): (B, in, H, W) → (B, out, ⌈H/stride⌉, ⌈W/stride⌉)
+    for even H and W."""
+    conv = nn.Conv2d(
+        channels_in,
+        channels_out,
+        kernel,
+        stride,
+        padding=(kernel - 1) // 2,
+        padding_mode=padding,
+        bias=norm != "instance",
+    )
+    return nn.Sequential(conv, norm_layer(norm, channels_out), nn.LeakyReLU(slope, inplace=True))
+
+
+class ResidualBlock(nn.Module):
+    """x + IN(conv3(ReLU(IN(conv3(x))))): (B, C, H, W) → the same shape (UNIT, appendix A)."""
+
+    def __init__(self, channels: int, *, padding: Padding = "zeros") -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            conv_block(channels, channels, kernel=3, norm="instance", slope=0.0, padding=padding),
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding, bias=False),
+            nn.InstanceNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual: Tensor = self.body(x)
+        return x + residual
+
+
+def residual_blocks(count: int, channels: int, *, padding: Padding = "zeros") -> nn.Sequential:
+    """`count` residual blocks one after another; 0 of them pass their input on unchanged."""
+    return nn.Sequential(*(ResidualBlock(channels, padding=padding) for _ in range(count)))
+
+
+def upsampling_block(
+    channels_in: int,
+    channels_out: int,
+    *,
+    upsampling: Upsampling = "transposed",
+    kernel: int = 3,
+    norm: Norm = "none",
+    slope: float = 0.01,
+    padding: Padding = "zeros",
+) -> nn.Sequential:
+    """Twice the size: (B, in, H, W) → (B, out, 2H, 2W).
+
+    `transposed` is the paper's transposed convolution of stride 2; `resize` is nearest ×2 and a convolution, which
+    makes no checkerboard (Odena et al. 2016).
+    """
+    if upsampling == "resize":
+        conv = conv_block(channels_in, channels_out, kernel=kernel, norm=norm, slope=slope, padding=padding)
+        return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), *conv)
+    transposed = nn.ConvTranspose2d(
+        channels_in,
+        channels_out,
+        kernel,
+        2,
+        padding=(kernel - 1) // 2,
+        output_padding=kernel % 2,
+        bias=norm != "instance",
+    )
+    return nn.Sequential(transposed, norm_layer(norm, channels_out), nn.LeakyReLU(slope, inplace=True))
+
+
+def both(shared: nn.Module, x_a: Tensor, x_b: Tensor) -> tuple[Tensor, Tensor]:
+    """`shared(x_a), shared(x_b)`, of layers that both domains share, in one run over both batches.
+
+    The answers are the same as in two, since no layer here mixes the images of a batch.
+    """
+    y_a, y_b = shared(torch.cat([x_a, x_b])).split([len(x_a), len(x_b)])
+    return y_a, y_b
+
+
+def initialize(network: nn.Module, init: Init) -> None:
+    """Draw the weights of every convolution from N(0, 0.02²), or after Kaiming (fan in, ReLU); set biases to zero."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            if init == "normal":
+                nn.init.normal_(module.weight, 0.0, 0.02)
+            else:
+                nn.init.kaiming_normal_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -1,0 +1,43 @@
+"""The encoder: an image to the mean μ of its code, (B, C, H, W) → (B, width·2ⁿ, H/2ⁿ, W/2ⁿ) for n down-samplings.
+
+Its `private` part is a domain's own; its `shared` part, the high-level end, is the same module object in both
+domains' encoders (UNIT, section 3 and appendix A).
+"""
+
+from torch import Tensor, nn
+
+from unit.networks.blocks import Norm, Padding, conv_block, residual_blocks
+
+
+class Encoder(nn.Module):
+    """`shared(private(x))`."""
+
+    def __init__(self, private: nn.Module, shared: nn.Module) -> None:
+        super().__init__()
+        self.private = private
+        self.shared = shared
+
+    def forward(self, x: Tensor) -> Tensor:
+        mu: Tensor = self.shared(self.private(x))
+        return mu
+
+
+def encoder_private(
+    channels: int,
+    *,
+    width: int = 64,
+    downsamplings: int = 2,
+    blocks: int = 3,
+    kernel: int = 3,
+    norm: Norm = "none",
+    slope: float = 0.01,
+    padding: Padding = "zeros",
+) -> nn.Sequential:
+    """A domain's own layers: conv 7 of `width`, then `downsamplings` convolutions of stride 2 that double the width,
+    then `blocks` residual blocks (the paper: 64–128–256 and 3 blocks)."""
+    layers: list[nn.Module] = [conv_block(channels, width, kernel=7, norm=norm, slope=slope, padding=padding)]
+    for level in range(downsamplings):
+        wide = width << level
+        layers.append(conv_block(wide, 2 * wide, kernel=kernel, stride=2, norm=norm, slope=slope, padding=padding))
+    layers.append(residual_blocks(blocks, width << downsamplings, padding=padding))
+    return nn.Sequential(*layers)

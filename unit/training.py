@@ -1,0 +1,364 @@
+"""The training loop: batch → phases → schedule → average → log → samples → checkpoint. Accelerate appears here only.
+
+On several processes each takes its share of the global batch; every network is called through its wrapper where its
+gradients are wanted, so that all processes take the same step.
+"""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import ProjectConfiguration
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+
+from unit import checkpoint
+from unit.config import Config, ConfigError, OptimConfig, differences, parse, to_yaml
+from unit.data.augmentation import augment
+from unit.data.folders import ImageFolder, UnpairedBatch, UnpairedBatches, open_folder, training_folders
+from unit.data.images import to_float
+from unit.methods.method import Batch, Method, Phase
+from unit.methods.unit import Translator, Unit
+from unit.model import save_model
+from unit.report.progress import Progress
+from unit.report.samples import write_samples
+from unit.state import TrainingState
+
+SAMPLES = 4
+"""Images of each domain in a sample grid."""
+
+
+class RunError(RuntimeError):
+    """A training that can't go on: one line."""
+
+
+def train(config: Config, *, resume: Path | None = None) -> Path:
+    """Train, or with `resume` go on from that run's newest checkpoint; returns the run's folder.
+
+    Raises ConfigError, DataError, CheckpointError or FileNotFoundError for what the user can mend, and RunError where
+    the training itself fails.
+    """
+    run = Path(config.run.output)
+    newest = check_run(run, config, resume)
+    accelerator = start_accelerator(config, run)
+    batches = open_data(config, accelerator)
+
+    torch.manual_seed(config.run.seed)
+    method = Unit(config.model, config.discriminator, config.loss, channels=config.data.channels)
+    method.to(accelerator.device)
+    for network in method.networks.values():
+        network.to(accelerator.device)
+        if accelerator.device.type == "cuda":
+            network.to(memory_format=torch.channels_last)
+    average = moving_average(method.networks[method.averaged], config.optim.ema)
+    wrapped: dict[str, nn.Module] = {name: accelerator.prepare(net) for name, net in method.networks.items()}
+    # Schedules stay torch's own: one that Accelerate wraps counts once a process.
+    plain = {name: adam(network, config.optim, accelerator.device) for name, network in method.networks.items()}
+    schedules = {name: LambdaLR(optimizer, schedule(config)) for name, optimizer in plain.items()}
+    optimizers = {name: accelerator.prepare(optimizer) for name, optimizer in plain.items()}
+    data = {"a": batches.a.fingerprint, "b": batches.b.fingerprint}
+    state = TrainingState(method.networks, average, plain, schedules, accelerator.scaler, data)
+    if newest is not None:
+        state.restore(newest)
+
+    if accelerator.is_main_process:
+        begin(run, config, state.step)
+        print(headline(config, accelerator, batches, method, state.step), flush=True)
+    log = Log(accelerator, config, run, state.step)
+    finished = average.module if average is not None else method.networks[method.averaged]
+    assert isinstance(finished, Translator)
+    samples = [centre(folder, config.data.size, accelerator.device) for folder in (batches.a, batches.b)]
+
+    for parts in steps_of(batches, config, accelerator, state.step):
+        for phases in learn(method, wrapped, parts, accelerator, optimizers):
+            log.add(phases)
+            if average is not None and phases[0].network == method.averaged:
+                average.update_parameters(method.networks[method.averaged])
+        for scheduler in schedules.values():
+            scheduler.step()
+        state.step += 1
+        done = state.step == config.train.steps
+        saving = done or state.step % config.train.checkpoint_every == 0
+        log.advance()
+        if saving or state.step % config.train.log_every == 0:
+            log.write(state.step, lr=float(schedules[method.averaged].get_last_lr()[0]))
+        if accelerator.is_main_process:
+            if done or state.step % config.train.sample_every == 0:
+                write_samples(run / "samples" / f"step-{state.step:08d}.png", finished, *samples)
+            if saving:
+                checkpoint.save(checkpoint.folder_of(run, state.step), state.snapshot())
+                checkpoint.prune(run, config.train.keep)
+    if accelerator.is_main_process:
+        save_model(run, finished, config)
+    log.close()
+    accelerator.end_training()
+    return run
+
+
+def learn(
+    method: Method,
+    wrapped: Mapping[str, nn.Module],
+    parts: list[Batch],
+    accelerator: Accelerator,
+    optimizers: Mapping[str, Optimizer],
+) -> Iterator[list[Phase]]:
+    """One training step: for each of the method's phases, backpropagate its loss over all parts of the batch and step
+    its network's optimizer; then yield what each part lost.
+
+    The parts' phases go side by side, so that every part sees the networks as the phase before left them, and the
+    gradients are synchronised with the last part's.
+    """
+    streams = [method.phases(wrapped, part, recompute=len(parts) > 1) for part in parts]
+    while True:
+        phases: list[Phase] = []
+        for stream in streams:
+            with ExitStack() as stack:
+                if len(phases) + 1 < len(streams):
+                    for network in wrapped.values():
+                        stack.enter_context(accelerator.no_sync(network))
+                phase = next(stream, None)
+                if phase is None:
+                    return
+                accelerator.backward(phase.loss / len(streams))
+            phases.append(phase)
+        optimizer = optimizers[phases[0].network]
+        optimizer.step()
+        optimizer.zero_grad()
+        yield phases
+
+
+def check_run(run: Path, config: Config, resume: Path | None) -> Path | None:
+    """The checkpoint to go on from, if any; raises ConfigError where that or the run's folder is not as it must be."""
+    if resume is None or resume != run:
+        if run.exists() and (not run.is_dir() or any(run.iterdir())):
+            raise ConfigError(
+                f"run.output: {run} exists and is not empty; --resume {run} goes on with the run in it, "
+                "or give another --run.output"
+            )
+        parent = next(path for path in run.absolute().parents if path.exists())
+        if not os.access(parent, os.W_OK) or not parent.is_dir():
+            raise ConfigError(f"run.output: {run} can't be written, for {parent} is not a folder you may write in")
+    if resume is None:
+        return None
+    if not (resume / "config.yaml").is_file():
+        raise ConfigError(f"--resume: no run in {resume}, which has no config.yaml")
+    changed = differences(parse(["--config", str(resume / "config.yaml")]), config)
+    if changed:
+        what = ", ".join(f"{key} ({old} → {new})" for key, (old, new) in changed.items())
+        raise ConfigError(f"--resume: the config differs from that of {resume}: {what}")
+    saved = checkpoint.list_of(resume)
+    if not saved:
+        raise ConfigError(f"--resume: {resume} has no checkpoint yet; delete it and start anew")
+    if not os.access(resume, os.W_OK):
+        raise ConfigError(f"--resume: {resume} can't be written")
+    return saved[-1]
+
+
+def start_accelerator(config: Config, run: Path) -> Accelerator:
+    """Accelerate's device, precision, processes and tracker; raises ConfigError where the config does not fit them."""
+    precision = config.train.precision
+    if precision == "auto":
+        precision = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
+    try:
+        accelerator = Accelerator(
+            mixed_precision="no" if precision == "fp32" else precision,
+            log_with=None if config.run.tracker == "none" else config.run.tracker,
+            project_config=ProjectConfiguration(project_dir=str(run), logging_dir=str(run)),
+            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)],
+        )
+    except (ValueError, ImportError) as error:
+        raise ConfigError(f"train.precision {precision} or run.tracker {config.run.tracker}: {error}") from error
+    parts = accelerator.num_processes * config.train.accumulation
+    if config.train.batch_size % parts:
+        raise ConfigError(
+            f"train.batch_size: {config.train.batch_size} images can't be divided over {accelerator.num_processes} "
+            f"processes × {config.train.accumulation} accumulated parts; expected a multiple of {parts}"
+        )
+    return accelerator
+
+
+def open_data(config: Config, accelerator: Accelerator) -> UnpairedBatches:
+    """Both domains' images, decoded into memory as far as the budget goes, and the files that were left out."""
+    folder_a, folder_b = training_folders(config.data)
+    a = open_folder(folder_a, config.data, budget=config.data.cache_gb * 1e9)
+    b = open_folder(folder_b, config.data, budget=config.data.cache_gb * 1e9 - a.bytes_in_memory)
+    if accelerator.is_main_process:
+        for folder in (a, b):
+            if folder.left_out:
+                print(f"{folder.folder}: {len(folder.left_out)} files can't be decoded and are left out:")
+                print("".join(f"  {error}\n" for error in folder.left_out), end="")
+    return UnpairedBatches(
+        a,
+        b,
+        size=config.data.size,
+        seed=config.run.seed,
+        batch_size=config.train.batch_size,
+        accumulation=config.train.accumulation,
+        rank=accelerator.process_index,
+        processes=accelerator.num_processes,
+    )
+
+
+def steps_of(batches: UnpairedBatches, config: Config, accelerator: Accelerator, start: int) -> Iterator[list[Batch]]:
+    """From step `start` on, each step's parts of this process, augmented on the training device."""
+    in_memory = batches.a.images is not None and batches.b.images is not None
+    count = config.train.accumulation
+    numbers = range(start * count, config.train.steps * count)
+    on_gpu = accelerator.device.type == "cuda"
+    workers = 0 if in_memory else config.data.workers
+    loader: DataLoader[UnpairedBatch] = DataLoader(
+        batches, batch_size=None, sampler=numbers, num_workers=workers, pin_memory=on_gpu
+    )
+
+    def augmented(x: Tensor, u: Tensor) -> Tensor:
+        x, u = (tensor.to(accelerator.device, non_blocking=True) for tensor in (x, u))
+        y = augment(x, u, flip=config.data.flip, zoom=config.data.zoom, jitter=config.data.jitter)
+        return y.contiguous(memory_format=torch.channels_last) if on_gpu else y
+
+    parts: list[Batch] = []
+    for number, raw in zip(numbers, loader, strict=True):
+        x_a, x_b = augmented(raw.x_a, raw.u_a), augmented(raw.x_b, raw.u_b)
+        parts.append(Batch(x_a, x_b, number // count, batches.positions(number), config.run.seed))
+        if len(parts) == count:
+            yield parts
+            parts = []
+
+
+def adam(network: nn.Module, config: OptimConfig, device: torch.device) -> torch.optim.Adam:
+    """Adam over the network's parameters, each once however many parents it has."""
+    return torch.optim.Adam(
+        network.parameters(),
+        config.lr,
+        (config.beta1, config.beta2),
+        weight_decay=config.weight_decay,
+        fused=device.type in ("cpu", "cuda"),
+    )
+
+
+def schedule(config: Config) -> Callable[[int], float]:
+    """The factor of the learning rate as a function of the step."""
+    optim, steps = config.optim, config.train.steps
+
+    def factor(step: int) -> float:
+        match optim.schedule:
+            case "constant":
+                return 1.0
+            case "linear":
+                return min(1.0, (steps - step) / max(1, steps - optim.decay_start))
+            case "step":
+                return optim.step_factor ** (step // optim.step_every)
+            case "cosine":
+                return 0.5 * (1 + math.cos(math.pi * step / steps))
+
+    return factor
+
+
+def moving_average(network: nn.Module, decay: float) -> AveragedModel | None:
+    """The exponential moving average of the network's weights; shared modules are shared in it too."""
+    if decay == 0:
+        return None
+    update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(network, multi_avg_fn=update).requires_grad_(False)
+
+
+def centre(folder: ImageFolder, size: int, device: torch.device) -> Tensor:
+    """The centres of a few images, evenly spaced in the folder, for the sample grid: float (N, C, size, size)."""
+    count = min(SAMPLES, len(folder))
+    crops = []
+    for number in range(count):
+        image = folder[number * len(folder) // count]
+        top, left = ((side - size) // 2 for side in image.shape[1:])
+        crops.append(image[:, top : top + size, left : left + size])
+    crops += crops[:1] * (SAMPLES - count)
+    return to_float(torch.stack(crops)).to(device)
+
+
+def begin(run: Path, config: Config, step: int) -> None:
+    """Write the resolved config; of an earlier part of the run keep the log up to `step`."""
+    run.mkdir(parents=True, exist_ok=True)
+    partial = run / ".config.yaml.partial"
+    partial.write_text(to_yaml(config))
+    partial.replace(run / "config.yaml")
+    metrics = run / "metrics.jsonl"
+    if metrics.exists():
+        lines = [line for line in metrics.read_text().splitlines() if json.loads(line)["step"] <= step]
+        partial = run / ".metrics.jsonl.partial"
+        partial.write_text("".join(f"{line}\n" for line in lines))
+        partial.replace(metrics)
+
+
+def headline(config: Config, accelerator: Accelerator, batches: UnpairedBatches, method: Method, step: int) -> str:
+    """What is being trained, on what: the first line of the output."""
+    device = accelerator.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    precision = accelerator.mixed_precision.replace("no", "fp32")
+    count = accelerator.num_processes
+    millions = "  ".join(
+        f"{sum(p.numel() for p in net.parameters()) / 1e6:.2f} M parameters in the {key}"
+        for key, net in method.networks.items()
+    )
+    return (
+        f"{device.type} ({name})  {precision}  {count} process{'es' * (count > 1)}  "
+        f"{len(batches.a)} images in a, {len(batches.b)} in b  {millions}" + (f"  from step {step}" if step else "")
+    )
+
+
+class Log:
+    """The means of the loss terms since the last line: to metrics.jsonl, the tracker and the terminal."""
+
+    def __init__(self, accelerator: Accelerator, config: Config, run: Path, step: int) -> None:
+        self.accelerator = accelerator
+        self.path = run / "metrics.jsonl"
+        self.images = 2 * config.train.batch_size
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+        self.last_step, self.last_time = step, time.monotonic()
+        self.begun = self.last_time
+        self.progress = Progress(steps=config.train.steps, start=step, shown=accelerator.is_main_process)
+        if accelerator.log_with:
+            accelerator.init_trackers(config.run.tracker)
+
+    def add(self, phases: list[Phase]) -> None:
+        """Take note of the terms of one phase, part by part."""
+        for phase in phases:
+            for name, value in phase.terms.items():
+                self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value
+                self.counts[name] = self.counts.get(name, 0) + 1
+
+    def advance(self) -> None:
+        self.progress.advance()
+
+    def write(self, step: int, *, lr: float) -> None:
+        """Write the means over the steps since the last line; raises RunError where one is not a finite number."""
+        means = torch.stack([self.sums[name].float() / self.counts[name] for name in self.sums])
+        means = self.accelerator.reduce(means, "mean")
+        terms = dict(zip(self.sums, means.tolist(), strict=True))
+        broken = [name for name, value in terms.items() if not math.isfinite(value)]
+        if broken:
+            raise RunError(
+                f"the training broke down between steps {self.last_step} and {step}: {', '.join(broken)} "
+                "is not a finite number; the last checkpoint is as it was"
+            )
+        now = time.monotonic()
+        speed = self.images * (step - self.last_step) / (now - self.last_time)
+        if self.accelerator.is_main_process:
+            line = {"step": step, "lr": lr, "images_per_second": round(speed, 3)}
+            with self.path.open("a") as file:
+                file.write(json.dumps(line | {"seconds": round(now - self.begun, 2)} | terms) + "\n")
+            self.progress.report(step, terms, speed)
+        self.accelerator.log(terms | {"lr": lr, "images_per_second": speed}, step=step)
+        self.sums.clear()
+        self.counts.clear()
+        self.last_step, self.last_time = step, now
+
+    def close(self) -> None:
+        self.progress.close()
