@@ -101,26 +101,30 @@ def main(arguments: list[str]) -> int:
     """python -m unit: what is done with a finished model."""
     command = argparse.ArgumentParser(prog="python -m unit", description="Score a finished model.", allow_abbrev=False)
     commands = command.add_subparsers(dest="command", required=True)
-    score = commands.add_parser("evaluate", help="the map score of root/testA carried to b, against root/testB")
-    score.add_argument("--model", required=True, help="a model's or a run's folder")
-    score.add_argument("--root", required=True, help="folder that holds testA and testB, paired by file name")
-    score.add_argument("--palette", choices=("maps", "toymaps"), default="maps", help="the classes' colours")
-    score.add_argument("--resize", type=int, metavar="N", help="scale images and truths to a shorter side of N pixels")
-    score.add_argument("--grid", metavar="FILE", help="write a picture: inputs, translations, truths")
+    score = commands.add_parser("evaluate", help="score a model on root/testA and testB")
+    add = score.add_argument
+    add("--model", required=True, help="a model's or a run's folder")
+    add("--root", required=True, help="folder that holds testA and testB (and trainA and trainB without --palette)")
+    add(
+        "--palette", choices=("maps", "toymaps"), help="testA and testB are photographs and true maps of the same names"
+    )
+    add("--resize", type=int, metavar="N", help="scale images to a shorter side of N pixels")
+    add("--size", type=int, metavar="N", default=64, help="without --palette: side of the centre square (default: 64)")
+    add("--grid", metavar="FILE", help="with --palette: write a picture of inputs, translations and truths")
     options = command.parse_args(arguments)
 
     def run() -> int:
         from unit.evaluation.paired import evaluate_maps
+        from unit.evaluation.unpaired import evaluate_unpaired
         from unit.model import load
 
-        result = evaluate_maps(
-            load(options.model),
-            Path(options.root),
-            palette=options.palette,
-            resize=options.resize,
-            grid=None if options.grid is None else Path(options.grid),
-        )
-        print(result.table())
+        model, root = load(options.model), Path(options.root)
+        if options.palette is None:
+            print(evaluate_unpaired(model, root, resize=options.resize, size=options.size).table())
+        else:
+            grid = None if options.grid is None else Path(options.grid)
+            score = evaluate_maps(model, root, palette=options.palette, resize=options.resize, grid=grid)
+            print(score.table())
         return 0
 
     return answered(run)
@@ -134,6 +138,10 @@ def answered(run: Callable[[], int]) -> int:
         return fail(error, 2)
     except OSError as error:
         return fail(error, 1)
+    except RuntimeError as error:
+        if "out of memory" not in str(error):
+            raise
+        return fail(f"{error}; lower the batch size or data.size, or raise train.accumulation", 1)
     except KeyboardInterrupt:
         return fail("interrupted; checkpoints are as they were, and --resume goes on from the newest", 130)
 

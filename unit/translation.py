@@ -80,7 +80,10 @@ def translate(
     translator = load(model) if not isinstance(model, Translator) else model
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    translator = translator.to(device).eval()
+    try:
+        translator = translator.to(device).eval()
+    except (RuntimeError, AssertionError) as error:  # torch knows no such device, or was built without it
+        raise ValueError(f"device {device}: {str(error).splitlines()[0]}") from error
 
     report = TranslationReport()
     todo: list[tuple[Path, Path]] = []

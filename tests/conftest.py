@@ -1,0 +1,84 @@
+"""What several test files share: one thread, toy maps, and the smallest training there is."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, here and in processes that tests start
+
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from unit import commands
+from unit.data.toymaps import write_toymaps
+
+
+class Said(NamedTuple):
+    """What a command answered: its exit code, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Said]
+Tiny = Callable[..., list[str]]
+
+
+@pytest.fixture(scope="session")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder: trainA and trainB with 6 images each, testA and testB with 3; 24 × 24 pixels."""
+    root = tmp_path_factory.mktemp("data") / "toys"
+    write_toymaps(root, size=24, train=6, test=3)
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny(toys: Path) -> Tiny:
+    """`tiny(output, *more)`: the arguments of a training of 4 steps that takes well under a second."""
+
+    def arguments(output: Path, *more: str) -> list[str]:
+        smallest = {
+            "data.root": toys, "data.size": 16, "model.width": 4, "model.blocks": 2, "discriminator.width": 4,
+            "discriminator.layers": 2, "train.steps": 4, "train.batch_size": 2, "train.log_every": 1,
+            "train.sample_every": 2, "train.checkpoint_every": 2, "train.precision": "fp32", "run.tracker": "none",
+            "run.output": output,
+        }  # fmt: skip
+        return [part for key, value in smallest.items() for part in (f"--{key}", str(value))] + list(more)
+
+    return arguments
+
+
+@pytest.fixture(scope="session")
+def run_command() -> Command:
+    """`run_command("train", *arguments)`: call that command line in this process."""
+
+    def answer(name: str, *arguments: str | Path) -> Said:
+        out, err = StringIO(), StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            try:
+                code = getattr(commands, name)([str(argument) for argument in arguments])
+            except SystemExit as end:  # argparse's --help and usage errors
+                code = end.code if isinstance(end.code, int) else 1
+        return Said(code, out.getvalue(), err.getvalue())
+
+    return answer
+
+
+class Finished(NamedTuple):
+    """A training that ran to its end: its folder and what it printed."""
+
+    folder: Path
+    said: Said
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, tiny: Tiny, run_command: Command) -> Finished:
+    """A finished tiny run with TensorBoard. Tests read it and change nothing in it."""
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    said = run_command("train", *tiny(folder, "--run.tracker", "tensorboard"))
+    assert said.code == 0, said.err
+    return Finished(folder, said)
