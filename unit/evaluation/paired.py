@@ -12,6 +12,8 @@ from unit.evaluation.maps import MAPS_CONSTANT, MAPS_PALETTE, MapsScore, maps_sc
 from unit.methods.unit import Translator
 from unit.translation import carried
 
+SHOWN = 8
+"""Columns of the picture."""
 PaletteName = Literal["maps", "toymaps"]
 
 
@@ -46,7 +48,8 @@ def evaluate_maps(
     device = next(translator.parameters()).device
     outputs = [carried(translator, x[None].to(device), "a2b", cycle=False)[0] for x in inputs]
     if grid is not None:
-        shown = [i * len(inputs) // 8 for i in range(min(8, len(inputs)))]
+        count = min(SHOWN, len(inputs))
+        shown = [i * len(inputs) // count for i in range(count)]
         rows = [torch.stack([images[i] for i in shown]) for images in (inputs, outputs, truths)]
         grid.parent.mkdir(parents=True, exist_ok=True)
         write_grid(grid, torch.cat(rows), columns=len(shown))
