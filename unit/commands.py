@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from unit.config import ConfigError, instantiate, located, parser
+from unit.config import ConfigError
+from unit.options import instantiate, located, parser
 
 UsageErrors = (ValueError, FileNotFoundError, NotADirectoryError, FileExistsError, PermissionError)
 

@@ -3,25 +3,19 @@
 Values are checked here, at the border; what is inside can rely on them.
 """
 
-import difflib
 import math
-import re
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Literal
-
-import jsonargparse
-import yaml
-from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
+from dataclasses import dataclass, field
+from typing import Literal
 
 from unit.losses import GanKind
 from unit.networks.blocks import Init, Norm, Padding, Upsampling
 
-set_parsing_settings(docstring_parse_attribute_docstrings=True)
-
 
 class ConfigError(ValueError):
     """A wrong command or config: one line that says what was wrong, what was given and what is allowed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
 
 
 def at_least(key: str, value: float, low: float) -> None:
@@ -99,6 +93,7 @@ class DiscriminatorConfig:
         at_least("discriminator.width", self.width, 1)
         at_least("discriminator.layers", self.layers, 1)
         within("discriminator.kernel", self.kernel, 3, 7)
+        at_least("discriminator.slope", self.slope, 0)
         at_least("discriminator.scales", self.scales, 1)
         within("discriminator.shared_layers", self.shared_layers, 0, self.layers + 1)
 
@@ -140,6 +135,7 @@ class ModelConfig:
         at_least("model.width", self.width, 1)
         at_least("model.downsamplings", self.downsamplings, 0)
         at_least("model.blocks", self.blocks, 1)
+        at_least("model.slope", self.slope, 0)
         within("model.shared_blocks", self.shared_blocks, 0, self.blocks)
         within("model.down_kernel", self.down_kernel, 1, 9)
         within("model.up_kernel", self.up_kernel, 1, 9)
@@ -274,140 +270,17 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
-
-# A resumed run may differ from the saved one in these keys alone; none of them changes what a step does. The data may
-# have moved, so its folders are compared by what is in them (see training.py).
-FREE_AT_RESUME = (
-    "data.root", "data.a", "data.b", "data.cache_gb", "data.workers",
-    "train.steps", "train.accumulation", "train.log_every", "train.sample_every", "train.checkpoint_every",
-    "train.keep", "run.output", "run.tracker",
-)  # fmt: skip
-
-CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-
-
-def parser(description: str = "") -> ArgumentParser:
-    """A command-line parser with `--config` and one option for each key of Config."""
-    parser = ArgumentParser(prog="train.py", description=description, exit_on_error=False, allow_abbrev=False)
-    parser.add_argument(
-        "--config", action=jsonargparse.ActionConfigFile, help="a YAML file, or the name of one in configs/"
-    )
-    parser.add_class_arguments(DataConfig, "data")
-    parser.add_class_arguments(ModelConfig, "model")
-    parser.add_class_arguments(DiscriminatorConfig, "discriminator")
-    parser.add_class_arguments(LossConfig, "loss")
-    parser.add_class_arguments(OptimConfig, "optim")
-    parser.add_class_arguments(TrainConfig, "train")
-    parser.add_class_arguments(RunConfig, "run")
-    return parser
-
-
-def parse(arguments: list[str]) -> Config:
-    """The config that these command-line options give, e.g. ["--config", "maps.yaml", "--optim.lr", "2e-4"].
-
-    Raises ConfigError, one line, for an unknown key, a wrong value or a missing file.
-    """
-    return instantiate(parser(), located(arguments))
-
-
-def instantiate(parser: ArgumentParser, arguments: list[str]) -> Config:
-    try:
-        values: Namespace = parser.instantiate(parser.parse_args(arguments))
-    except (ArgumentError, TypeError) as error:
-        raise ConfigError(in_one_line(str(error))) from None
-    return Config(values.data, values.model, values.discriminator, values.loss, values.optim, values.train, values.run)
-
-
-def parse_model(values: dict[str, Any]) -> ModelConfig:
-    """A model's own keys, as its folder's config.json holds them; raises ConfigError."""
-    unknown = values.keys() - asdict(ModelConfig()).keys()
-    if unknown:
-        raise ConfigError(unknown_key(f"model.{min(unknown)}"))
-    only = ArgumentParser(exit_on_error=False)
-    only.add_class_arguments(ModelConfig, "model")
-    try:
-        model: ModelConfig = only.instantiate(only.parse_object({"model": values})).model
-    except (ArgumentError, TypeError) as error:
-        raise ConfigError(in_one_line(str(error))) from None
-    return model
-
-
-def located(arguments: list[str]) -> list[str]:
-    """The same arguments with the name after `--config` replaced by the path of that file."""
-    arguments = [part for argument in arguments for part in split_config(argument)]
-    for place, argument in enumerate(arguments[:-1]):
-        if argument == "--config":
-            path = find(arguments[place + 1])
-            check_sections(path)
-            arguments[place + 1] = str(path)
-    return arguments
-
-
-def split_config(argument: str) -> list[str]:
-    return argument.split("=", 1) if argument.startswith("--config=") else [argument]
-
-
-def find(name: str) -> Path:
-    """The config file of that name or path; raises ConfigError with the names that there are."""
-    for path in (Path(name), CONFIGS / name, CONFIGS / f"{name}.yaml"):
-        if path.is_file():
-            return path
-    names = ", ".join(sorted(path.name for path in CONFIGS.glob("*.yaml")))
-    raise ConfigError(f"--config: no file {name}, neither here nor in {CONFIGS}, which holds {names}")
-
-
-def check_sections(path: Path) -> None:
-    """Raise ConfigError unless the file is YAML and each of its top-level keys is a section with keys of its own."""
-    try:
-        sections = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not readable as YAML ({in_one_line(str(error))})") from None
-    if not isinstance(sections, dict):
-        raise ConfigError(f"{path}: expected sections such as data: or model:, got {type(sections).__name__}")
-    sections_allowed = asdict(Config())
-    for key, value in sections.items():
-        if key in sections_allowed and not isinstance(value, dict):
-            raise ConfigError(f"{path}: {key}: expected a section with keys of its own, got {value!r}")
-    for key in flat(sections):
-        if key not in flat(sections_allowed):
-            raise ConfigError(f"{path}: {unknown_key(key)}")
-
-
-def in_one_line(message: str) -> str:
-    """jsonargparse's message as one line: `optim.lr: expected float, got abc`."""
-    message = re.sub(r"<class '(\w+)'>", r"\1", message).replace("typing.", "")
-    message = re.sub(r'Parser key "([\w.]+)":\s*', r"\1: ", message)
-    message = re.sub(r"Expected an? ", "expected ", message).replace(". Got value: ", ", got ")
-    message = re.sub(
-        r"Does not validate.*Subtypes: \[(\w+), NoneType\].*Given value: (.*)",
-        r"expected \1 or null, got \2",
-        message,
-        flags=re.DOTALL,
-    )
-    message = re.sub(r"unrecognized arguments: --([\w.]+).*", lambda match: unknown_key(match[1]), message)
-    return re.sub(r"\s+", " ", message).strip()
-
-
-def unknown_key(key: str) -> str:
-    keys = sorted(flat(asdict(Config())))
-    near = difflib.get_close_matches(key, keys, 3, 0.5) or sorted({key.split(".")[0] for key in keys})
-    return f"unknown key {key}; did you mean {' or '.join(near)}? (--help lists all)"
-
-
-def flat(sections: dict[str, Any]) -> dict[str, Any]:
-    """{"optim": {"lr": 1}} → {"optim.lr": 1}."""
-    leaves: dict[str, Any] = {}
-    for section, values in sections.items():
-        keys = values if isinstance(values, dict) else {"": values}
-        leaves |= {f"{section}.{key}".rstrip("."): value for key, value in keys.items()}
-    return leaves
-
-
-def to_yaml(config: Config) -> str:
-    return yaml.safe_dump(asdict(config), sort_keys=False)
-
-
-def differences(saved: Config, given: Config) -> dict[str, tuple[Any, Any]]:
-    """The keys, but for those free at a resume, in which the configs differ: {key: (saved, given)}."""
-    old, new = flat(asdict(saved)), flat(asdict(given))
-    return {key: (old[key], new[key]) for key in old if key not in FREE_AT_RESUME and old[key] != new[key]}
+    def __post_init__(self) -> None:
+        # An instance norm needs two pixels, and mirroring the border a second one to mirror.
+        stride = 1 << self.model.downsamplings
+        if self.data.size % stride or self.data.size < 2 * stride:
+            raise ConfigError(
+                f"data.size: expected a multiple of {stride}, at least {2 * stride}, for model.downsamplings "
+                f"{self.model.downsamplings}, got {self.data.size}"
+            )
+        smallest = 1 << (self.discriminator.scales + self.discriminator.layers - 1)
+        if self.model.padding == "reflect" and self.data.size < smallest:
+            raise ConfigError(
+                f"data.size: expected at least {smallest} for discriminators of {self.discriminator.layers} layers on "
+                f"{self.discriminator.scales} scales with model.padding reflect, got {self.data.size}"
+            )

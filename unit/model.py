@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 import unit
 from unit import checkpoint
 from unit.checkpoint import CheckpointError
-from unit.config import Config, ConfigError, parse, parse_model
+from unit.config import Config, ConfigError
 from unit.methods.unit import Translator
+from unit.options import parse, parse_model
 
 FORMAT = 1
 """Version of the model folders written here; others are refused."""

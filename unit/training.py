@@ -6,9 +6,8 @@ gradients are wanted, so that all processes take the same step.
 
 import json
 import math
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,19 +17,20 @@ from accelerate.utils import ProjectConfiguration
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from unit import checkpoint
-from unit.config import Config, ConfigError, OptimConfig, differences, parse, to_yaml
+from unit.config import Config, ConfigError
 from unit.data.augmentation import augment
 from unit.data.folders import ImageFolder, UnpairedBatch, UnpairedBatches, open_folder, training_folders
 from unit.data.images import to_float
 from unit.methods.method import Batch, Method, Phase
 from unit.methods.unit import Translator, Unit
 from unit.model import save_model
+from unit.optim import adam, moving_average, schedule
 from unit.report.progress import Progress
 from unit.report.samples import write_samples
+from unit.run import begin, check_run
 from unit.state import TrainingState
 
 SAMPLES = 4
@@ -136,33 +136,6 @@ def learn(
         yield phases
 
 
-def check_run(run: Path, config: Config, resume: Path | None) -> Path | None:
-    """The checkpoint to go on from, if any; raises ConfigError where that or the run's folder is not as it must be."""
-    if resume is None or resume != run:
-        if run.exists() and (not run.is_dir() or any(run.iterdir())):
-            raise ConfigError(
-                f"run.output: {run} exists and is not empty; --resume {run} goes on with the run in it, "
-                "or give another --run.output"
-            )
-        parent = next(path for path in run.absolute().parents if path.exists())
-        if not os.access(parent, os.W_OK) or not parent.is_dir():
-            raise ConfigError(f"run.output: {run} can't be written, for {parent} is not a folder you may write in")
-    if resume is None:
-        return None
-    if not (resume / "config.yaml").is_file():
-        raise ConfigError(f"--resume: no run in {resume}, which has no config.yaml")
-    changed = differences(parse(["--config", str(resume / "config.yaml")]), config)
-    if changed:
-        what = ", ".join(f"{key} ({old} → {new})" for key, (old, new) in changed.items())
-        raise ConfigError(f"--resume: the config differs from that of {resume}: {what}")
-    saved = checkpoint.list_of(resume)
-    if not saved:
-        raise ConfigError(f"--resume: {resume} has no checkpoint yet; delete it and start anew")
-    if not os.access(resume, os.W_OK):
-        raise ConfigError(f"--resume: {resume} can't be written")
-    return saved[-1]
-
-
 def start_accelerator(config: Config, run: Path) -> Accelerator:
     """Accelerate's device, precision, processes and tracker; raises ConfigError where the config does not fit them."""
     precision = config.train.precision
@@ -233,43 +206,6 @@ def steps_of(batches: UnpairedBatches, config: Config, accelerator: Accelerator,
             parts = []
 
 
-def adam(network: nn.Module, config: OptimConfig, device: torch.device) -> torch.optim.Adam:
-    """Adam over the network's parameters, each once however many parents it has."""
-    return torch.optim.Adam(
-        network.parameters(),
-        config.lr,
-        (config.beta1, config.beta2),
-        weight_decay=config.weight_decay,
-        fused=device.type in ("cpu", "cuda"),
-    )
-
-
-def schedule(config: Config) -> Callable[[int], float]:
-    """The factor of the learning rate as a function of the step."""
-    optim, steps = config.optim, config.train.steps
-
-    def factor(step: int) -> float:
-        match optim.schedule:
-            case "constant":
-                return 1.0
-            case "linear":
-                return min(1.0, (steps - step) / max(1, steps - optim.decay_start))
-            case "step":
-                return optim.step_factor ** (step // optim.step_every)
-            case "cosine":
-                return 0.5 * (1 + math.cos(math.pi * step / steps))
-
-    return factor
-
-
-def moving_average(network: nn.Module, decay: float) -> AveragedModel | None:
-    """The exponential moving average of the network's weights; shared modules are shared in it too."""
-    if decay == 0:
-        return None
-    update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(network, multi_avg_fn=update).requires_grad_(False)
-
-
 def centre(folder: ImageFolder, size: int, device: torch.device) -> Tensor:
     """The centres of a few images, evenly spaced in the folder, for the sample grid: float (N, C, size, size)."""
     count = min(SAMPLES, len(folder))
@@ -280,20 +216,6 @@ def centre(folder: ImageFolder, size: int, device: torch.device) -> Tensor:
         crops.append(image[:, top : top + size, left : left + size])
     crops += crops[:1] * (SAMPLES - count)
     return to_float(torch.stack(crops)).to(device)
-
-
-def begin(run: Path, config: Config, step: int) -> None:
-    """Write the resolved config; of an earlier part of the run keep the log up to `step`."""
-    run.mkdir(parents=True, exist_ok=True)
-    partial = run / ".config.yaml.partial"
-    partial.write_text(to_yaml(config))
-    partial.replace(run / "config.yaml")
-    metrics = run / "metrics.jsonl"
-    if metrics.exists():
-        lines = [line for line in metrics.read_text().splitlines() if json.loads(line)["step"] <= step]
-        partial = run / ".metrics.jsonl.partial"
-        partial.write_text("".join(f"{line}\n" for line in lines))
-        partial.replace(metrics)
 
 
 def headline(config: Config, accelerator: Accelerator, batches: UnpairedBatches, method: Method, step: int) -> str:

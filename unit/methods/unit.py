@@ -169,8 +169,7 @@ class Unit(Method):
         self, model: ModelConfig, discriminator: DiscriminatorConfig, loss: LossConfig, *, channels: Literal[1, 3]
     ) -> None:
         self.translator = Translator(model, channels=channels)
-        self.discriminators = Discriminators(channels, padding=model.padding, **asdict(discriminator))
-        initialize(self.discriminators, model.init)
+        self.discriminators = Discriminators(channels, padding=model.padding, init=model.init, **asdict(discriminator))
         self.networks = {"discriminators": self.discriminators, "translator": self.translator}
         if not loss.gan:
             del self.networks["discriminators"]

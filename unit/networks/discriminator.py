@@ -7,7 +7,7 @@ scale, each scale seeing the image at half the size of the one before.
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from unit.networks.blocks import Padding, both, conv_block
+from unit.networks.blocks import Init, Padding, both, conv_block, initialize
 
 
 class PatchDiscriminator(nn.Module):
@@ -46,6 +46,7 @@ class Discriminators(nn.Module):
         shared_layers: int = 0,
         spectral_norm: bool = False,
         padding: Padding = "zeros",
+        init: Init = "normal",
     ) -> None:
         super().__init__()
         widths = [channels, *(width << level for level in range(layers))]
@@ -68,6 +69,7 @@ class Discriminators(nn.Module):
             self.a.append(PatchDiscriminator(stack(0, split), shared))
             self.b.append(PatchDiscriminator(stack(0, split), shared))
         self.halve = nn.AvgPool2d(3, 2, 1, count_include_pad=False)
+        initialize(self, init)  # before the spectral norm, which hides the weights
         if spectral_norm:
             for module in [m for m in self.modules() if isinstance(m, nn.Conv2d)]:
                 parametrizations.spectral_norm(module)
