@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from accelerate.state import AcceleratorState
 
 from unit import commands
 from unit.data.toymaps import write_toymaps
@@ -57,6 +58,7 @@ def run_command() -> Command:
     """`run_command("train", *arguments)`: call that command line in this process."""
 
     def answer(name: str, *arguments: str | Path) -> Said:
+        AcceleratorState._reset_state(reset_partial_state=True)  # as in a fresh process
         out, err = StringIO(), StringIO()
         with redirect_stdout(out), redirect_stderr(err):
             try:
@@ -66,19 +68,3 @@ def run_command() -> Command:
         return Said(code, out.getvalue(), err.getvalue())
 
     return answer
-
-
-class Finished(NamedTuple):
-    """A training that ran to its end: its folder and what it printed."""
-
-    folder: Path
-    said: Said
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, tiny: Tiny, run_command: Command) -> Finished:
-    """A finished tiny run with TensorBoard. Tests read it and change nothing in it."""
-    folder = tmp_path_factory.mktemp("runs") / "finished"
-    said = run_command("train", *tiny(folder, "--run.tracker", "tensorboard"))
-    assert said.code == 0, said.err
-    return Finished(folder, said)

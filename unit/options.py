@@ -112,7 +112,7 @@ def split_config(argument: str) -> list[str]:
 
 
 def check_types(values: Namespace) -> None:
-    """Raise ConfigError for what jsonargparse lets pass: null where there must be a value, true or false for a number."""
+    """Raise ConfigError for what jsonargparse lets pass: null for a value, true or false for a number."""
     defaults = flat(asdict(Config()))
     for key, value in flat({section: vars(values[section]) for section in asdict(Config())}).items():
         if value is None and defaults[key] is not None:

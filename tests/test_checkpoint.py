@@ -1,0 +1,121 @@
+"""Checkpoints: bit-exact, whole or absent, refused when damaged, and never the death of an older one."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from unit import checkpoint
+from unit.checkpoint import Checkpoint, CheckpointError
+
+
+def state(seed: int = 0) -> Checkpoint:
+    numbers = torch.Generator().manual_seed(seed)
+    tensors = {"net": {"w": torch.randn(3, 4, generator=numbers)}, "adam-net": {"0.step": torch.tensor(7.0)}}
+    return Checkpoint(tensors, {"step": seed, "list": [1, None, 0.1]})
+
+
+def assert_equal(one: Checkpoint, other: Checkpoint) -> None:
+    assert one.scalars == other.scalars
+    assert one.tensors.keys() == other.tensors.keys()
+    for name, tensors in one.tensors.items():
+        assert all(torch.equal(tensor, other.tensors[name][key]) for key, tensor in tensors.items())
+
+
+def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
+    folder = checkpoint.folder_of(tmp_path, 5)
+    checkpoint.save(folder, state())
+    assert_equal(checkpoint.load(folder), state())
+    assert folder.name == "step-00000005"
+    assert checkpoint.list_of(tmp_path) == [folder]
+
+
+@pytest.mark.parametrize("broken", ["save_file", "flush", "rename"])
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_save_that_fails_leaves_nothing_and_harms_nothing(
+    broken: str, call: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = checkpoint.folder_of(tmp_path, 1), checkpoint.folder_of(tmp_path, 2)
+    checkpoint.save(old, state(1))
+    calls = 0
+
+    def failing(real: Callable[..., object]) -> Callable[..., object]:
+        def run(*arguments: object, **options: object) -> object:
+            nonlocal calls
+            calls += 1
+            if calls == call or broken == "rename":
+                raise OSError(28, "No space left on device")
+            return real(*arguments, **options)
+
+        return run
+
+    with monkeypatch.context() as patch:
+        if broken == "rename":
+            patch.setattr(Path, "rename", failing(Path.rename))
+        else:
+            patch.setattr(checkpoint, broken, failing(getattr(checkpoint, broken)))
+        with pytest.raises(OSError, match="No space left"):
+            checkpoint.save(new, state(2))
+    assert checkpoint.list_of(tmp_path) == [old]
+    assert_equal(checkpoint.load(old), state(1))
+    checkpoint.save(new, state(2))  # over what the failed one left
+    assert_equal(checkpoint.load(new), state(2))
+    checkpoint.prune(tmp_path, 2)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [old.name, new.name]
+
+
+def test_the_files_are_on_the_disk_before_the_folder_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    rename, fsync = Path.rename, os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (events.append(os.readlink(f"/proc/self/fd/{fd}")), fsync(fd)))
+    monkeypatch.setattr(Path, "rename", lambda self, to: (events.append("rename"), rename(self, to)))
+    checkpoint.save(checkpoint.folder_of(tmp_path, 1), state())
+    before = {Path(event).name for event in events[: events.index("rename")]}
+    assert before == {"net.safetensors", "adam-net.safetensors", "manifest.json", ".step-00000001.partial"}
+    assert [Path(event).name for event in events[events.index("rename") + 1 :]] == ["checkpoints"]
+
+
+@pytest.mark.parametrize("name", ["net.safetensors", "adam-net.safetensors", "manifest.json"])
+@pytest.mark.parametrize("harm", ["flip", "truncate", "remove"])
+def test_a_damaged_checkpoint_is_refused_by_name(name: str, harm: str, tmp_path: Path) -> None:
+    folder = checkpoint.folder_of(tmp_path, 1)
+    checkpoint.save(folder, state())
+    data = bytearray((folder / name).read_bytes())
+    if harm == "flip":
+        data[-3] ^= 0x40
+        (folder / name).write_bytes(data)
+    elif harm == "truncate":
+        (folder / name).write_bytes(data[: len(data) // 2])
+    else:
+        (folder / name).unlink()
+    with pytest.raises(CheckpointError, match=folder.name):
+        checkpoint.load(folder)
+
+
+def test_another_format_is_refused(tmp_path: Path) -> None:
+    folder = checkpoint.folder_of(tmp_path, 1)
+    checkpoint.save(folder, state())
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 2'))
+    with pytest.raises(CheckpointError, match="has format 2; this version of unit reads 1"):
+        checkpoint.load(folder)
+
+
+def test_a_manifest_cannot_name_files_elsewhere(tmp_path: Path) -> None:
+    folder = checkpoint.folder_of(tmp_path, 1)
+    checkpoint.save(folder, state())
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"net.safetensors"', '"../../elsewhere.safetensors"'))
+    with pytest.raises(CheckpointError, match="damaged"):
+        checkpoint.load(folder)
+
+
+def test_pruning_keeps_the_newest(tmp_path: Path) -> None:
+    for step in (1, 2, 10):
+        checkpoint.save(checkpoint.folder_of(tmp_path, step), state(step))
+    checkpoint.prune(tmp_path, 2)
+    assert [path.name for path in checkpoint.list_of(tmp_path)] == ["step-00000002", "step-00000010"]
