@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/toymaps
 # One process; without these flags accelerate would say that it takes them as defaults.
-LAUNCH := --quiet --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
+LAUNCH := --quiet --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
+	--num_cpu_threads_per_process $(shell getconf _NPROCESSORS_ONLN)
 
 .PHONY: demo test slow check clean
 

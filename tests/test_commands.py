@@ -57,6 +57,7 @@ def data(toys: Path, tmp_path: Path) -> Path:
         (["--train.batch_size", "3", "--train.accumulation", "2"], ["train.batch_size", "3", "multiple of 2"]),
         (["--data.root", "/nowhere"], ["/nowhere/trainA", "data.root"]),
         (["--resume", "/nowhere"], ["--resume", "/nowhere"]),
+        (["--run.tracker", "mlflow"], ["run.tracker", "mlflow is not installed"]),
         (["--train.precision", "bf17"], ["train.precision", "bf16", "bf17"]),
     ],
 )

@@ -162,12 +162,14 @@ def test_the_perceptual_distance_by_hand(small_features: None) -> None:
     torch.testing.assert_close(distance(x, y), (content(x) - content(y)).square().mean(), rtol=1e-6, atol=0)
     assert distance(x, x) == 0
     grey = images(1, 3)[:, :1]
-    torch.testing.assert_close(distance(grey, grey * 0.5), distance(grey.repeat(1, 3, 1, 1), grey.repeat(1, 3, 1, 1) / 2))
+    torch.testing.assert_close(
+        distance(grey, grey * 0.5), distance(grey.repeat(1, 3, 1, 1), grey.repeat(1, 3, 1, 1) / 2)
+    )
 
 
 def test_the_perceptual_networks_weights_are_not_trained(small_features: None) -> None:
     method = method_of(LossConfig(perceptual=1.0))
-    assert method.perceptual is not None and not method.perceptual.training
+    assert method.perceptual is not None and not method.perceptual.features.training
     assert not any(parameter.requires_grad for parameter in method.perceptual.parameters())
     trained = {id(parameter) for network in method.networks.values() for parameter in network.parameters()}
     assert not trained & {id(parameter) for parameter in method.perceptual.parameters()}
@@ -337,7 +339,9 @@ def plain_translators_loss(method: Unit, batch: Batch, noise: Noise) -> Tensor:
 
 def gradients(network: nn.Module) -> dict[str, Tensor]:
     assert all(parameter.grad is not None for parameter in network.parameters())
-    return {name: parameter.grad.clone() for name, parameter in network.named_parameters() if parameter.grad is not None}
+    return {
+        name: parameter.grad.clone() for name, parameter in network.named_parameters() if parameter.grad is not None
+    }
 
 
 def descend(network: nn.Module) -> None:
@@ -366,7 +370,11 @@ CASES: dict[str, tuple[LossConfig, ModelConfig, DiscriminatorConfig]] = {
     "no cycle": (LossConfig(cycle=0), MODEL, DISCRIMINATOR),
     "no kl": (LossConfig(kl=0), MODEL, DISCRIMINATOR),
     "no cycle kl": (LossConfig(cycle_kl=0), MODEL, DISCRIMINATOR),
-    "resize": (LossConfig(), replace(MODEL, upsampling="resize", generator_norm="layer", padding="reflect"), DISCRIMINATOR),
+    "resize": (
+        LossConfig(),
+        replace(MODEL, upsampling="resize", generator_norm="layer", padding="reflect"),
+        DISCRIMINATOR,
+    ),
     "perceptual": (LossConfig(perceptual=3), MODEL, DISCRIMINATOR),
 }
 
@@ -520,7 +528,7 @@ def test_a_term_of_weight_0_is_not_computed(case: str, small_features: None) -> 
         "generator a": generator,
         "generator b": generator,
         "discriminator a": discriminator,
-        "perceptual": features // 2,
+        "perceptual": features,
     }
 
 
@@ -606,9 +614,7 @@ def test_parts_of_a_batch_give_the_gradients_of_the_whole(accumulation: int) -> 
     count = 4 // accumulation
     parts = [
         Batch(x_a, x_b, batch.step, range(start, start + count), batch.seed)
-        for start, x_a, x_b in zip(
-            range(0, 4, count), batch.x_a.split(count), batch.x_b.split(count), strict=True
-        )
+        for start, x_a, x_b in zip(range(0, 4, count), batch.x_a.split(count), batch.x_b.split(count), strict=True)
     ]
     whole, split = method_of(), method_of()
     for method, given in ((whole, [batch]), (split, parts)):
@@ -630,7 +636,8 @@ def test_one_step_moves_each_parameter_once_by_adams_formula(shared: int) -> Non
     accelerator = Accelerator(cpu=True)
     wrapped = {name: accelerator.prepare(network) for name, network in method.networks.items()}
     optimizers = {
-        name: accelerator.prepare(adam(network, config, torch.device("cpu"))) for name, network in method.networks.items()
+        name: accelerator.prepare(adam(network, config, torch.device("cpu")))
+        for name, network in method.networks.items()
     }
     noise = method.noise(batch)
     for phases in learn(method, wrapped, [batch], accelerator, optimizers):

@@ -147,11 +147,16 @@ def test_shared_under_accelerate() -> None:
 def test_still_shared_after_steps_of_both_players() -> None:
     torch.manual_seed(0)
     method = Unit(
-        ModelConfig(width=2, blocks=2), DiscriminatorConfig(width=2, layers=2, shared_layers=1), LossConfig(), channels=3
+        ModelConfig(width=2, blocks=2),
+        DiscriminatorConfig(width=2, layers=2, shared_layers=1),
+        LossConfig(),
+        channels=3,
     )
     optimizers = {name: torch.optim.Adam(net.parameters(), 1e-3) for name, net in method.networks.items()}
     for step in range(2):
-        for phase in method.phases(method.networks, Batch(images(), images(seed=1), step, range(2), 0), recompute=False):
+        for phase in method.phases(
+            method.networks, Batch(images(), images(seed=1), step, range(2), 0), recompute=False
+        ):
             phase.loss.backward()
             optimizers[phase.network].step()
             optimizers[phase.network].zero_grad()

@@ -150,6 +150,8 @@ def start_accelerator(config: Config, run: Path) -> Accelerator:
         )
     except (ValueError, ImportError) as error:
         raise ConfigError(f"train.precision {precision} or run.tracker {config.run.tracker}: {error}") from error
+    if config.run.tracker != "none" and not accelerator.log_with:
+        raise ConfigError(f"run.tracker: {config.run.tracker} is not installed; pip install {config.run.tracker}")
     parts = accelerator.num_processes * config.train.accumulation
     if config.train.batch_size % parts:
         raise ConfigError(
