@@ -11,7 +11,6 @@ LAUNCH := --quiet --num_processes 1 --num_machines 1 --mixed_precision no --dyna
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 from unit import perceptual
-from unit.config import DiscriminatorConfig, LossConfig, ModelConfig, OptimConfig
+from unit.config import ConfigError, DiscriminatorConfig, LossConfig, ModelConfig, OptimConfig
 from unit.core.autoencoder import Autoencoder
 from unit.core.posterior import UnitGaussian, mean_square
 from unit.losses import GanKind, discriminator_loss, fooling_loss, gan_fake, gan_fool, gan_real
@@ -509,7 +509,6 @@ COSTS: dict[str, tuple[LossConfig, tuple[int, ...]]] = {
     "gan 0": (LossConfig(gan=0), (4, 8, 8, 6, 0, 0)),
     "gan only": (LossConfig(kl=0, reconstruction=0, cycle_kl=0, cycle=0), (2, 4, 4, 2, 6, 0)),
     "cycle only": (LossConfig(gan=0, kl=0, reconstruction=0, cycle_kl=0), (4, 8, 8, 4, 0, 0)),
-    "reconstruction only": (LossConfig(gan=0, kl=0, cycle_kl=0, cycle=0), (2, 4, 4, 2, 0, 0)),
 }
 
 
@@ -653,3 +652,25 @@ def test_one_step_moves_each_parameter_once_by_adams_formula(shared: int) -> Non
                 moved = method.networks[name].get_parameter(key)
                 torch.testing.assert_close(moved, parameter, rtol=0, atol=1e-9)
         assert all(parameter.grad is None for parameter in method.networks[name].parameters())
+
+
+# Sizes
+
+
+@pytest.mark.parametrize(
+    ("size", "model", "discriminator"),
+    [
+        (16, ModelConfig(width=2), DiscriminatorConfig(width=2, layers=5, kernel=4)),
+        (32, ModelConfig(width=2), DiscriminatorConfig(width=2, layers=4, kernel=4, scales=3)),
+        (16, ModelConfig(width=2, padding="reflect", down_kernel=9, downsamplings=3), DiscriminatorConfig(width=2)),
+        (16, ModelConfig(width=2, downsamplings=4), DiscriminatorConfig(width=2)),
+    ],
+)
+def test_a_size_that_the_networks_cannot_take_is_one_clear_error(
+    size: int, model: ModelConfig, discriminator: DiscriminatorConfig
+) -> None:
+    method = Unit(model, discriminator, LossConfig(), channels=3)
+    with pytest.raises(ConfigError, match=f"data.size: {size} is too small"):
+        method.check_size(size)
+    method.check_size(256)
+    assert not any(parameter.is_meta for parameter in method.translator.parameters())

@@ -271,16 +271,9 @@ class Config:
     run: RunConfig = field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:
-        # An instance norm needs two pixels, and mirroring the border a second one to mirror.
         stride = 1 << self.model.downsamplings
-        if self.data.size % stride or self.data.size < 2 * stride:
+        if self.data.size % stride:
             raise ConfigError(
-                f"data.size: expected a multiple of {stride}, at least {2 * stride}, for model.downsamplings "
-                f"{self.model.downsamplings}, got {self.data.size}"
-            )
-        smallest = 1 << (self.discriminator.scales + self.discriminator.layers - 1)
-        if self.model.padding == "reflect" and self.data.size < smallest:
-            raise ConfigError(
-                f"data.size: expected at least {smallest} for discriminators of {self.discriminator.layers} layers on "
-                f"{self.discriminator.scales} scales with model.padding reflect, got {self.data.size}"
+                f"data.size: expected a multiple of {stride} for model.downsamplings {self.model.downsamplings}, "
+                f"got {self.data.size}"
             )

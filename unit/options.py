@@ -27,11 +27,12 @@ from unit.config import (
 
 jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
-# A resumed run may differ from the saved one in these keys alone; none of them changes what a step does. The data may
-# have moved, so its folders are compared by what is in them (see state.py).
+# A resumed run may differ from the saved one in these keys alone. None of them changes what a step does, but that with
+# other train.steps the linear and cosine schedules end elsewhere. The data may have moved, so its folders are compared
+# by what is in them (state.py).
 FREE_AT_RESUME = (
     "data.root", "data.a", "data.b", "data.cache_gb", "data.workers",
-    "train.steps", "train.accumulation", "train.log_every", "train.sample_every", "train.checkpoint_every",
+    "train.steps", "train.log_every", "train.sample_every", "train.checkpoint_every",
     "train.keep", "run.output", "run.tracker",
 )  # fmt: skip
 

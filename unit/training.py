@@ -54,6 +54,7 @@ def train(config: Config, *, resume: Path | None = None) -> Path:
 
     torch.manual_seed(config.run.seed)
     method = Unit(config.model, config.discriminator, config.loss, channels=config.data.channels)
+    method.check_size(config.data.size)
     method.to(accelerator.device)
     for network in method.networks.values():
         network.to(accelerator.device)

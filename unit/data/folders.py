@@ -8,7 +8,6 @@ order is the same on any number of processes, and no batch is ever partial.
 
 import functools
 import hashlib
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,9 @@ from unit.data.images import ImageError, find_images, read_image, resize_shorter
 
 DRAWS_PER_IMAGE = 10
 """Uniform numbers that come with each image: two place its crop, the rest serve augmentation (augmentation.py)."""
+
+
+DECODED_AT_ONCE = 32
 
 
 class DataError(ValueError):
@@ -89,15 +91,7 @@ class ImageFolder:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Tensor:
-        """Image `index`; where it is read now and can't be, the next that can be, and a line about it."""
-        if self.images is not None:
-            return self.images[index]
-        for place in range(index, index + len(self)):
-            try:
-                return self.read(self.paths[place % len(self)])
-            except (ImageError, DataError) as error:
-                print(f"left out: {error}", file=sys.stderr)
-        raise DataError(f"{self.folder}: none of its {len(self)} images can be used any more")
+        return self.read(self.paths[index]) if self.images is None else self.images[index]
 
     @property
     def bytes_in_memory(self) -> int:
@@ -111,8 +105,9 @@ class ImageFolder:
 
 
 def open_folder(folder: Path, config: DataConfig, *, budget: float) -> ImageFolder:
-    """Find a domain's images and decode them into memory, as long as they need at most `budget` bytes.
+    """Find a domain's images, decode each once, and keep them in memory if all together need at most `budget` bytes.
 
+    Each is decoded in any case, so that what is left out does not depend on the budget and nothing goes wrong later.
     Files that can't be decoded are left out and listed in `left_out`. Raises DataError where none is left, and for an
     image smaller than the crop.
     """
@@ -126,27 +121,27 @@ def open_folder(folder: Path, config: DataConfig, *, budget: float) -> ImageFold
 
     found = find_images(folder)
     paths: list[Path] = []
-    images: list[Tensor] = []
+    images: list[Tensor] | None = []
     left_out: list[ImageError] = []
     used = 0
     with ThreadPoolExecutor() as pool:  # Pillow decodes outside the interpreter's lock
-        for start in range(0, len(found), 256):
-            part = found[start : start + 256]
+        for start in range(0, len(found), DECODED_AT_ONCE):
+            part = found[start : start + DECODED_AT_ONCE]
             for path, image in zip(part, pool.map(attempt, part), strict=True):
                 if isinstance(image, ImageError):
                     left_out.append(image)
                     continue
                 paths.append(path)
-                images.append(image)
                 used += image.numel()
-            if used > budget:
-                paths += found[start + 256 :]
-                break
+                if used > budget:
+                    images = None
+                elif images is not None:
+                    images.append(image)
     if not paths:
         raise DataError(
             f"{folder}: no image that can be used; {len(found)} found by name, {len(left_out)} of them can't be decoded"
         )
-    return ImageFolder(folder, paths, images if used <= budget else None, left_out, read)
+    return ImageFolder(folder, paths, images, left_out, read)
 
 
 @dataclass

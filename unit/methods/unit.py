@@ -7,6 +7,7 @@ its translation to b, mu_ab the code of that translation and x_aba the translati
 exchanged. λ0 … λ4 are the paper's weights. L1 and μ² are averaged over all elements, which is what the λ are for.
 """
 
+import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Literal, NamedTuple
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
 from unit import draws
-from unit.config import DiscriminatorConfig, LossConfig, ModelConfig
+from unit.config import ConfigError, DiscriminatorConfig, LossConfig, ModelConfig
 from unit.core.autoencoder import Autoencoder
 from unit.core.posterior import UnitGaussian, mean_square
 from unit.losses import discriminator_loss, fooling_loss
@@ -41,7 +42,7 @@ class Noise(NamedTuple):
 
 
 class Streams(NamedTuple):
-    """Which of a step's images and codes are wanted: a loss of weight 0 is not computed, nor what only it needs."""
+    """What is wanted beside the translations: a loss of weight 0 is not computed, nor what only it needs."""
 
     reconstruction: bool = True
     cycle_code: bool = True
@@ -49,6 +50,7 @@ class Streams(NamedTuple):
 
 
 ALL_STREAMS = Streams()
+TRANSLATIONS_ALONE = Streams(reconstruction=False, cycle_code=False, cycle=False)
 
 
 class Translations(NamedTuple):
@@ -186,6 +188,16 @@ class Unit(Method):
         if self.perceptual is not None:
             self.perceptual.to(device)
 
+    def check_size(self, size: int) -> None:
+        """Raise ConfigError unless the networks can take images of `size` × `size`; nothing is computed."""
+        x = torch.empty(1, self.translator.channels, size, size, device="meta")
+        try:
+            for network in (self.translator, self.discriminators, self.perceptual):
+                if network is not None:
+                    copy.deepcopy(network).to("meta")(x, x)
+        except (RuntimeError, ValueError) as error:
+            raise ConfigError(f"data.size: {size} is too small for these networks ({error})") from error
+
     def noise(self, batch: Batch) -> Noise:
         """The step's latent noise, a function of (seed, code, step, position)."""
         shape = self.translator.code_shape(batch.x_a)
@@ -209,7 +221,8 @@ class Unit(Method):
         noise = self.noise(batch)
         if self.loss.gan:
             with torch.set_grad_enabled(not recompute):
-                out = wrapped["translator"](batch.x_a, batch.x_b, noise, self.streams)
+                streams = TRANSLATIONS_ALONE if recompute else self.streams
+                out = wrapped["translator"](batch.x_a, batch.x_b, noise, streams)
             self.discriminators.requires_grad_(True)
             yield self.discriminator_phase(wrapped["discriminators"], batch, out)
         if recompute or not self.loss.gan:
