@@ -106,7 +106,7 @@ def test_the_discriminators_shared_layers_learn_from_either_domain(domain: str) 
 @pytest.mark.parametrize("shared", [0, 1, BLOCKS])
 def test_saved_once_and_shared_again_after_loading(shared: int, tmp_path: Path) -> None:
     net = translator(shared)
-    save_model(tmp_path, net, Config())
+    save_model(tmp_path, net, Config(), step=1)
     stored = load_file(tmp_path / "model.safetensors")
     assert len(stored) == sum(1 for _ in net.parameters())
     loaded = load(tmp_path)

@@ -172,4 +172,4 @@ def test_schedules_by_hand(optim: OptimConfig, steps: int, factors: dict[int, fl
 def test_the_learning_rate_that_is_logged_is_the_schedules(tiny: Tiny, run_command: Command, tmp_path: Path) -> None:
     assert run_command("train", *tiny(tmp_path / "r", "--optim.schedule", "linear", "--optim.lr", "0.1")).code == 0
     lines = [json.loads(line)["lr"] for line in (tmp_path / "r" / "metrics.jsonl").read_text().splitlines()]
-    assert lines == pytest.approx([0.075, 0.05, 0.025, 0])
+    assert lines == pytest.approx([0.1, 0.075, 0.05, 0.025])

@@ -139,7 +139,7 @@ def test_scaled_first_where_asked(tmp_path: Path) -> None:
 
 def test_a_grey_model_takes_colour(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    save_model(tmp_path / "model", Translator(ModelConfig(width=2, blocks=1), channels=1), Config())
+    save_model(tmp_path / "model", Translator(ModelConfig(width=2, blocks=1), channels=1), Config(), step=1)
     write_image(tmp_path / "x.png", picture())
     unit.translate(tmp_path / "model", tmp_path / "x.png", tmp_path / "y.png")
     assert read_image(tmp_path / "y.png", channels=1).shape == (1, 8, 8)

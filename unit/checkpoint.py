@@ -103,7 +103,8 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     for name, tensors in checkpoint.tensors.items():
         save_file(tensors, staging / f"{name}.safetensors")
     files = {path.name: sha256(path) for path in sorted(staging.iterdir())}
-    manifest = {"format": FORMAT, "scalars": checkpoint.scalars, "files": files}
+    manifest: dict[str, Any] = {"format": FORMAT, "scalars": checkpoint.scalars, "files": files}
+    manifest["sha256"] = seal(manifest)
     (staging / "manifest.json").write_text(json.dumps(manifest, indent=1))
     for path in [*staging.iterdir(), staging]:
         flush(path)
@@ -119,18 +120,32 @@ def load(folder: Path) -> Checkpoint:
             raise CheckpointError(
                 f"checkpoint {folder} has format {manifest['format']}; this version of unit reads {FORMAT}"
             )
+        if manifest["sha256"] != seal(manifest):
+            raise CheckpointError(f"checkpoint {folder} is damaged: manifest.json is not what it was")
         tensors = {}
         for name, digest in manifest["files"].items():
             if Path(name).name != name or sha256(folder / name) != digest:
                 raise CheckpointError(f"checkpoint {folder} is damaged: {name} is not what its manifest says")
             tensors[Path(name).stem] = load_file(folder / name)
         return Checkpoint(tensors, manifest["scalars"])
-    except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError, SafetensorError) as error:
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise CheckpointError(f"checkpoint {folder} is damaged: {error}") from error
+
+
+def seal(manifest: Mapping[str, Any]) -> str:
+    """The SHA-256 of all that a manifest says, but for this."""
+    content = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def folder_of(run: Path, step: int) -> Path:
     return run / "checkpoints" / f"step-{step:08d}"
+
+
+def step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
 
 
 def list_of(run: Path) -> list[Path]:

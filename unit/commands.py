@@ -144,7 +144,7 @@ def answered(run: Callable[[], int]) -> int:
             raise
         return fail(f"{error}; lower the batch size or data.size, or raise train.accumulation", 1)
     except KeyboardInterrupt:
-        return fail("interrupted; checkpoints are as they were, and --resume goes on from the newest", 130)
+        return fail("interrupted; --resume goes on from the newest checkpoint, if there is one yet", 130)
 
 
 def fail(error: Exception | str, code: int) -> int:

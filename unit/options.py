@@ -4,6 +4,7 @@ Whatever is wrong is a ConfigError of one line that names the key and says what 
 """
 
 import difflib
+import functools
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -60,7 +61,12 @@ def parse(arguments: list[str]) -> Config:
 
     Raises ConfigError, one line, for an unknown key, a wrong value or a missing file.
     """
-    return instantiate(parser(), located(arguments))
+    return instantiate(plain_parser(), located(arguments))
+
+
+@functools.cache
+def plain_parser() -> ArgumentParser:
+    return parser()
 
 
 def instantiate(parser: ArgumentParser, arguments: list[str]) -> Config:

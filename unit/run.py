@@ -1,6 +1,7 @@
 """A run's folder: config.yaml, metrics.jsonl, samples/, checkpoints/, and at the end the finished model."""
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -44,7 +45,15 @@ def begin(run: Path, config: Config, step: int) -> None:
     partial.replace(run / "config.yaml")
     metrics = run / "metrics.jsonl"
     if metrics.exists():
-        lines = [line for line in metrics.read_text().splitlines() if json.loads(line)["step"] <= step]
+        lines = [line for line in metrics.read_text(errors="replace").splitlines() if step_of(line) <= step]
         partial = run / ".metrics.jsonl.partial"
         partial.write_text("".join(f"{line}\n" for line in lines))
         partial.replace(metrics)
+
+
+def step_of(line: str) -> float:
+    """The step of a line of metrics.jsonl; infinity where a kill cut the line short."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf

@@ -4,8 +4,10 @@ On several processes each takes its share of the global batch; every network is 
 gradients are wanted, so that all processes take the same step.
 """
 
+import importlib.util
 import json
 import math
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -70,10 +72,16 @@ def train(config: Config, *, resume: Path | None = None) -> Path:
     state = TrainingState(method.networks, average, plain, schedules, accelerator.scaler, data)
     if newest is not None:
         state.restore(newest)
+    if state.step > config.train.steps:
+        raise ConfigError(f"train.steps: the run is at step {state.step} already, got {config.train.steps}")
 
     if accelerator.is_main_process:
         begin(run, config, state.step)
-        print(headline(config, accelerator, batches, method, state.step), flush=True)
+        print(headline(accelerator, batches, method, state.step), flush=True)
+        for folder in (batches.a, batches.b):
+            if folder.left_out:
+                print(f"{folder.folder}: {len(folder.left_out)} files can't be decoded and are left out:")
+                print("".join(f"  {error}\n" for error in folder.left_out), end="", flush=True)
     log = Log(accelerator, config, run, state.step)
     finished = average.module if average is not None else method.networks[method.averaged]
     assert isinstance(finished, Translator)
@@ -84,6 +92,7 @@ def train(config: Config, *, resume: Path | None = None) -> Path:
             log.add(phases)
             if average is not None and phases[0].network == method.averaged:
                 average.update_parameters(method.networks[method.averaged])
+        lr = float(schedules[method.averaged].get_last_lr()[0])
         for scheduler in schedules.values():
             scheduler.step()
         state.step += 1
@@ -91,15 +100,18 @@ def train(config: Config, *, resume: Path | None = None) -> Path:
         saving = done or state.step % config.train.checkpoint_every == 0
         log.advance()
         if saving or state.step % config.train.log_every == 0:
-            log.write(state.step, lr=float(schedules[method.averaged].get_last_lr()[0]))
+            log.write(state.step, lr=lr)
+        sampling = done or state.step % config.train.sample_every == 0
+        if saving or sampling:
+            check_finite(method.networks, state.step)
         if accelerator.is_main_process:
-            if done or state.step % config.train.sample_every == 0:
+            if sampling:
                 write_samples(run / "samples" / f"step-{state.step:08d}.png", finished, *samples)
             if saving:
                 checkpoint.save(checkpoint.folder_of(run, state.step), state.snapshot())
                 checkpoint.prune(run, config.train.keep)
     if accelerator.is_main_process:
-        save_model(run, finished, config)
+        save_model(run, finished, config, step=state.step)
     log.close()
     accelerator.end_training()
     return run
@@ -139,6 +151,9 @@ def learn(
 
 def start_accelerator(config: Config, run: Path) -> Accelerator:
     """Accelerate's device, precision, processes and tracker; raises ConfigError where the config does not fit them."""
+    tracker = config.run.tracker
+    if tracker != "none" and importlib.util.find_spec(tracker) is None:
+        raise ConfigError(f"run.tracker: {tracker} is not installed; pip install {tracker}")
     precision = config.train.precision
     if precision == "auto":
         precision = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
@@ -147,12 +162,16 @@ def start_accelerator(config: Config, run: Path) -> Accelerator:
             mixed_precision="no" if precision == "fp32" else precision,
             log_with=None if config.run.tracker == "none" else config.run.tracker,
             project_config=ProjectConfiguration(project_dir=str(run), logging_dir=str(run)),
-            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)],
+            kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
         )
     except (ValueError, ImportError) as error:
         raise ConfigError(f"train.precision {precision} or run.tracker {config.run.tracker}: {error}") from error
-    if config.run.tracker != "none" and not accelerator.log_with:
-        raise ConfigError(f"run.tracker: {config.run.tracker} is not installed; pip install {config.run.tracker}")
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if launched != accelerator.num_processes:
+        raise ConfigError(
+            f"{launched} processes were launched, but Accelerate sees {accelerator.num_processes}, so each would train "
+            "alone; on CPUs set the environment variable ACCELERATE_USE_CPU=true"
+        )
     parts = accelerator.num_processes * config.train.accumulation
     if config.train.batch_size % parts:
         raise ConfigError(
@@ -167,11 +186,6 @@ def open_data(config: Config, accelerator: Accelerator) -> UnpairedBatches:
     folder_a, folder_b = training_folders(config.data)
     a = open_folder(folder_a, config.data, budget=config.data.cache_gb * 1e9)
     b = open_folder(folder_b, config.data, budget=config.data.cache_gb * 1e9 - a.bytes_in_memory)
-    if accelerator.is_main_process:
-        for folder in (a, b):
-            if folder.left_out:
-                print(f"{folder.folder}: {len(folder.left_out)} files can't be decoded and are left out:")
-                print("".join(f"  {error}\n" for error in folder.left_out), end="")
     return UnpairedBatches(
         a,
         b,
@@ -209,6 +223,16 @@ def steps_of(batches: UnpairedBatches, config: Config, accelerator: Accelerator,
             parts = []
 
 
+def check_finite(networks: Mapping[str, nn.Module], step: int) -> None:
+    """Raise RunError where a weight is not a finite number: the losses would show it only a step later."""
+    for name, network in networks.items():
+        if not all(bool(parameter.isfinite().all()) for parameter in network.parameters()):
+            raise RunError(
+                f"the training broke down at step {step}: weights of the {name} are not finite numbers; "
+                "the last checkpoint is as it was"
+            )
+
+
 def centre(folder: ImageFolder, size: int, device: torch.device) -> Tensor:
     """The centres of a few images, evenly spaced in the folder, for the sample grid: float (N, C, size, size)."""
     count = min(SAMPLES, len(folder))
@@ -221,20 +245,26 @@ def centre(folder: ImageFolder, size: int, device: torch.device) -> Tensor:
     return to_float(torch.stack(crops)).to(device)
 
 
-def headline(config: Config, accelerator: Accelerator, batches: UnpairedBatches, method: Method, step: int) -> str:
+def headline(accelerator: Accelerator, batches: UnpairedBatches, method: Method, step: int) -> str:
     """What is being trained, on what: the first line of the output."""
     device = accelerator.device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
-    precision = accelerator.mixed_precision.replace("no", "fp32")
-    count = accelerator.num_processes
-    millions = "  ".join(
-        f"{sum(p.numel() for p in net.parameters()) / 1e6:.2f} M parameters in the {key}"
-        for key, net in method.networks.items()
-    )
-    return (
-        f"{device.type} ({name})  {precision}  {count} process{'es' * (count > 1)}  "
-        f"{len(batches.a)} images in a, {len(batches.b)} in b  {millions}" + (f"  from step {step}" if step else "")
-    )
+    on_gpu = device.type == "cuda"
+    name = torch.cuda.get_device_name(device) if on_gpu else counted(torch.get_num_threads(), "thread")
+    parts = [
+        f"{device.type} ({name})",
+        accelerator.mixed_precision.replace("no", "fp32"),
+        counted(accelerator.num_processes, "process", "processes"),
+        f"{counted(len(batches.a), 'image')} in a, {len(batches.b)} in b",
+        *(
+            f"{sum(parameter.numel() for parameter in network.parameters()) / 1e6:.2f} M parameters in the {key}"
+            for key, network in method.networks.items()
+        ),
+    ]
+    return "  ".join(parts + [f"from step {step}"] * (step > 0))
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 class Log:

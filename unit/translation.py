@@ -15,7 +15,6 @@ from unit.data.images import (
     EXTENSIONS,
     find_images,
     read_image,
-    resize_shorter,
     to_float,
     to_uint8,
     write_image,
@@ -106,8 +105,8 @@ def translate(
                     target.parent.mkdir(parents=True, exist_ok=True)
                     write_image(target, image)
                     report.written.append(target)
-                except OSError as error:
-                    report.failed[source] = f"{target} could not be written: {error.strerror}"
+                except (OSError, ValueError) as error:  # Pillow's formats have largest sizes
+                    report.failed[source] = f"{target} could not be written: {error}"
                 bar.update()
     return report
 
@@ -119,12 +118,21 @@ def plan(source: Path, output: Path, format: Format) -> list[tuple[Path, Path]]:
         jobs = [(source, single or output / f"{source.stem}.{format}")]
         folder = jobs[0][1].parent
     elif source.is_dir():
-        jobs = [(path, (output / path.relative_to(source)).with_suffix(f".{format}")) for path in find_images(source)]
+        inside = output.resolve()
+        jobs = [
+            (path, (output / path.relative_to(source)).with_suffix(f".{format}"))
+            for path in find_images(source)
+            if inside == source.resolve() or inside not in path.resolve().parents
+        ]
         if not jobs:
             raise ValueError(f"{source}: no images in it; expected files of {', '.join(EXTENSIONS)}")
         folder = output
     else:
         raise FileNotFoundError(f"no input: {source} is neither a file nor a folder")
+    sources = {path.resolve() for path, _ in jobs}
+    for path, target in jobs:
+        if target.resolve() in sources:
+            raise ValueError(f"output: the translation of {path} would take the place of the input {target}")
     standing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not standing.is_dir() or not os.access(standing, os.W_OK):
         raise PermissionError(f"output {folder} can't be written: {standing} is not a folder you may write in")
@@ -145,9 +153,7 @@ def batches(
     images: list[Tensor] = []
     for source, target in jobs:
         try:
-            image = read_image(source, channels=channels)
-            if resize is not None:
-                image = resize_shorter(image, resize)
+            image = read_image(source, channels=channels, resize=resize)
         except ValueError as error:
             report.failed[source] = str(error)
             bar.update()

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from unit import draws
 from unit.config import DataConfig
-from unit.data.images import ImageError, find_images, read_image, resize_shorter
+from unit.data.images import ImageError, find_images, read_image
 
 DRAWS_PER_IMAGE = 10
 """Uniform numbers that come with each image: two place its crop, the rest serve augmentation (augmentation.py)."""
@@ -63,9 +63,7 @@ class Reader:
     config: DataConfig
 
     def __call__(self, path: Path) -> Tensor:
-        image = read_image(path, channels=self.config.channels)
-        if self.config.resize is not None:
-            image = resize_shorter(image, self.config.resize)
+        image = read_image(path, channels=self.config.channels, resize=self.config.resize)
         if min(image.shape[1:]) < self.config.size:
             raise DataError(
                 f"{path}: {image.shape[2]}×{image.shape[1]} pixels, smaller than the crop of data.size "

@@ -110,8 +110,8 @@ def _is_image_name(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
-def read_image(path: str | os.PathLike[str], *, channels: Literal[1, 3]) -> Tensor:
-    """Decode one image, upright, as a new contiguous uint8 tensor (``channels``, H, W).
+def read_image(path: str | os.PathLike[str], *, channels: Literal[1, 3], resize: int | None = None) -> Tensor:
+    """Decode one image, upright, as a new contiguous uint8 tensor (``channels``, H, W), its shorter side ``resize``.
 
     - EXIF orientation is applied; one that cannot be parsed counts as upright.
     - Transparency (alpha, palette or colour key) is composited on white.
@@ -147,11 +147,12 @@ def read_image(path: str | os.PathLike[str], *, channels: Literal[1, 3]) -> Tens
     except Exception as error:  # a hostile file makes Pillow raise nearly anything
         reason = error.strerror if isinstance(error, OSError) else None
         raise ImageError(path, reason or str(error) or type(error).__name__) from error
-    return (
-        torch.from_numpy(pixels.reshape(*pixels.shape[:2], channels))
-        .permute(2, 0, 1)
-        .clone(memory_format=torch.contiguous_format)
-    )
+    planes = torch.from_numpy(pixels.reshape(*pixels.shape[:2], channels)).permute(2, 0, 1)
+    decoded = planes.clone(memory_format=torch.contiguous_format)
+    try:
+        return decoded if resize is None else resize_shorter(decoded, resize)
+    except ValueError as error:
+        raise ImageError(path, str(error)) from error
 
 
 def _turn_upright(image: Image.Image) -> Image.Transpose | None:

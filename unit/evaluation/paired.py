@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor
 
-from unit.data.images import find_images, read_image, resize_shorter, write_grid
+from unit.data.images import find_images, read_image, write_grid
 from unit.data.toymaps import PALETTE
 from unit.evaluation.maps import MAPS_CONSTANT, MAPS_PALETTE, MapsScore, maps_score
 from unit.methods.unit import Translator
@@ -31,6 +30,8 @@ def evaluate_maps(
     Images are scaled to a shorter side of `resize`, truths too. Raises ValueError where the folders do not hold the
     same names, FileNotFoundError where they are missing.
     """
+    if translator.channels != 3:
+        raise ValueError(f"the map score is of colours; expected a model of 3 channels, got {translator.channels}")
     photos, maps = find_images(root / "testA"), find_images(root / "testB")
     names = [
         [path.relative_to(root / folder) for path in paths] for folder, paths in (("testA", photos), ("testB", maps))
@@ -40,11 +41,10 @@ def evaluate_maps(
             f"{root}: testA has {len(photos)} images and testB {len(maps)}; expected pairs under the same names"
         )
 
-    def scaled(path: Path) -> Tensor:
-        image = read_image(path, channels=3)
-        return image if resize is None else resize_shorter(image, resize)
-
-    inputs, truths = [scaled(path) for path in photos], [scaled(path) for path in maps]
+    inputs, truths = ([read_image(path, channels=3, resize=resize) for path in paths] for paths in (photos, maps))
+    for path, x, truth in zip(photos, inputs, truths, strict=True):
+        if x.shape != truth.shape:
+            raise ValueError(f"{path} has the shape {tuple(x.shape)}, its truth in testB {tuple(truth.shape)}")
     device = next(translator.parameters()).device
     outputs = [carried(translator, x[None].to(device), "a2b", cycle=False)[0] for x in inputs]
     if grid is not None:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unit import draws
-from unit.data.images import find_images, read_image, resize_shorter, to_float
+from unit.data.images import find_images, read_image, to_float
 from unit.methods.unit import Direction, Translator
 from unit.translation import carried
 
@@ -101,8 +101,7 @@ def centres(folder: Path, *, channels: Literal[1, 3], resize: int | None, size: 
     """The folder's images as uint8 (N, C, size, size)."""
     crops = []
     for path in find_images(folder):
-        image = read_image(path, channels=channels)
-        image = image if resize is None else resize_shorter(image, resize)
+        image = read_image(path, channels=channels, resize=resize)
         top, left = ((side - size) // 2 for side in image.shape[1:])
         if min(top, left) < 0:
             raise ValueError(f"{path}: {image.shape[2]}×{image.shape[1]} pixels, smaller than the crop of {size}")
