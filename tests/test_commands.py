@@ -110,7 +110,7 @@ def test_bad_files_are_named_counted_and_left_out(data: Path, tiny: Tiny, run_co
     (data / "trainA" / "corrupt.jpg").write_bytes(b"not an image")
     said = run_command("train", *tiny(tmp_path / "run", "--data.root", str(data)))
     assert said.code == 0, said.err
-    assert "trainA: 3 files can't be decoded and are left out:" in said.out
+    assert "trainA: 3 files left out that can't be decoded:" in said.out
     assert all(name in said.out for name in ("truncated.png", "zero.png", "corrupt.jpg"))
     assert "6 images in a, 6 in b" in said.out
 

@@ -140,7 +140,7 @@ def test_an_image_too_large_to_resize_is_left_out_by_name(run_command: Command, 
     write(root / "trainA" / "thin.png", (1, 2000))
     said = run_command("train", *tiny(tmp_path / "run", "--data.root", str(root), "--data.resize", "400"))
     assert said.code == 0
-    assert "1 files can't be decoded" in said.out and "thin.png" in said.out
+    assert "1 file left out that can't be decoded" in said.out and "thin.png" in said.out
 
 
 # Scores

@@ -80,7 +80,7 @@ def train(config: Config, *, resume: Path | None = None) -> Path:
         print(headline(accelerator, batches, method, state.step), flush=True)
         for folder in (batches.a, batches.b):
             if folder.left_out:
-                print(f"{folder.folder}: {len(folder.left_out)} files can't be decoded and are left out:")
+                print(f"{folder.folder}: {counted(len(folder.left_out), 'file')} left out that can't be decoded:")
                 print("".join(f"  {error}\n" for error in folder.left_out), end="", flush=True)
     log = Log(accelerator, config, run, state.step)
     finished = average.module if average is not None else method.networks[method.averaged]
