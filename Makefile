@@ -7,7 +7,7 @@ DEMO := runs/toymaps
 LAUNCH := --quiet --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
 	--num_cpu_threads_per_process $(shell getconf _NPROCESSORS_ONLN)
 
-.PHONY: demo test slow check clean
+.PHONY: demo test check clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -32,9 +32,6 @@ demo: $(VENV)/ready datasets/toymaps
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest
-
-slow: $(VENV)/ready
-	$(BIN)/python -m pytest -m slow
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .
