@@ -11,8 +11,9 @@ import torch
 from accelerate import Accelerator
 from torch.utils.flop_counter import FlopCounterMode
 
-from unit.config import DiscriminatorConfig, LossConfig, ModelConfig, OptimConfig
-from unit.methods.method import Batch
+from unit.config import OptimConfig
+from unit.config.unit import UnitConfig
+from unit.data.folders import Batch
 from unit.methods.unit import Unit
 from unit.optim import adam, moving_average
 from unit.training import learn
@@ -28,11 +29,11 @@ def main() -> None:
     device = torch.device(options.device)
     accelerator = Accelerator(cpu=device.type == "cpu")
     torch.manual_seed(0)
-    method = Unit(ModelConfig(), DiscriminatorConfig(), LossConfig(), channels=3)
+    method = Unit(UnitConfig())
     average = moving_average(method.translator.to(device), 0.999)
     method.discriminators.to(device)
     assert average is not None
-    optimizers = {name: adam(network, OptimConfig(), device) for name, network in method.networks.items()}
+    optimizers = {name: adam([network], OptimConfig(), device) for name, network in method.networks.items()}
     x = torch.rand(2, options.batch, 3, options.size, options.size, device=device) * 2 - 1
     times = []
     with FlopCounterMode(display=False) as counter:

@@ -9,21 +9,14 @@ from typing import Any
 
 import pytest
 
-from unit import config as config_module
-from unit.config import (
-    Config,
-    ConfigError,
-    DataConfig,
-    LossConfig,
-    ModelConfig,
-    OptimConfig,
-    RunConfig,
-    TrainConfig,
-)
-from unit.options import FREE_AT_RESUME, differences, flat, parse, parser, to_yaml
+from unit.config import ConfigError, OptimConfig, RunConfig, TrainConfig
+from unit.config.data import DataConfig
+from unit.config.methods import CONFIGS_OF
+from unit.config.unit import LossConfig, ModelConfig, UnitConfig
+from unit.options import FREE_AT_RESUME, differences, flat, parse, schema, to_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-KEYS = flat(asdict(Config()))
+KEYS = flat(asdict(UnitConfig()))
 PUBLIC = (
     "data.root", "data.size", "model.shared_blocks", "model.regularizer", "optim.lr", "train.steps",
     "train.batch_size", "train.checkpoint_every", "run.output", "run.seed",
@@ -57,11 +50,11 @@ def test_every_config_parses_by_path_and_by_name(path: Path) -> None:
 
 
 def test_without_arguments_all_is_as_by_default() -> None:
-    assert parse([]) == Config()
+    assert parse([]) == UnitConfig()
 
 
 def test_the_defaults_are_the_papers() -> None:
-    config = Config()
+    config = UnitConfig()
     assert (config.model.width, config.model.downsamplings, config.model.blocks) == (64, 2, 4)
     assert (config.model.shared_blocks, config.model.regularizer) == (1, "kl")
     assert config.loss == LossConfig("bce", 10.0, 0.1, 100.0, 0.1, 100.0, 0.0)
@@ -102,7 +95,7 @@ def test_the_file_beats_the_defaults_and_the_command_line_beats_the_file(tmp_pat
     file.write_text("optim:\n  lr: 1.0e-3\n  beta1: 0.25\n")
     config = parse(["--config", str(file), "--optim.lr", "2e-4"])
     assert config.optim == OptimConfig(lr=2e-4, beta1=0.25)
-    assert replace(config, optim=OptimConfig()) == Config()
+    assert replace(config, optim=OptimConfig()) == UnitConfig()
 
 
 def test_the_command_line_beats_the_file_in_whatever_order_they_come(tmp_path: Path) -> None:
@@ -122,12 +115,12 @@ def test_null_is_what_keeps_sizes() -> None:
 
 
 CONFIGS = (
-    Config(),
-    Config(
-        DataConfig("data/ö b: c", "a", "b", 1, 40, 32, False, 1.25, 0.5, 0.0, 0),
-        ModelConfig(4, 1, 2, 2, "none", 4, 4, 7, "transposed", "layer", "instance", 0.0, "reflect", "kaiming"),
+    UnitConfig(),
+    UnitConfig(
+        data=DataConfig("data/ö b: c", "a", "b", 1, 40, 32, False, 1.25, 0.5, 0.0, 0),
+        model=ModelConfig(4, 1, 2, 2, "none", 4, 4, 7, "transposed", "layer", "instance", 0.0, "reflect", "kaiming"),
         loss=LossConfig("lsgan", 1.0, 0.0, 1e-7, 0.0, 1e7, 0.5),
-        optim=OptimConfig(1e-5, 0.0, 0.9, 0.0, "step", 3, 4, 0.1, 0.0),
+        optim=OptimConfig(1e-5, 0.0, 0.9, 0.0, "step", 5, 3, 4, 0.1, 0.0),
         train=TrainConfig(7, 6, 3, "fp32", 1, 2, 3, 4),
         run=RunConfig("runs/the run", 2**40, "none"),
     ),
@@ -135,7 +128,7 @@ CONFIGS = (
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=["defaults", "others"])
-def test_what_is_written_parses_to_the_same(tmp_path: Path, config: Config) -> None:
+def test_what_is_written_parses_to_the_same(tmp_path: Path, config: UnitConfig) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(to_yaml(config))
     assert parse(["--config", str(file)]) == config
@@ -144,35 +137,37 @@ def test_what_is_written_parses_to_the_same(tmp_path: Path, config: Config) -> N
 @pytest.mark.parametrize("name", ["3", "yes", "true", "a: b", "[1]", "é🎉", "a\nb", " a "])
 @pytest.mark.parametrize("key", ["data.root", "run.output"])
 def test_a_folder_may_have_any_name(tmp_path: Path, key: str, name: str) -> None:
-    config = Config(data=DataConfig(root=name)) if key == "data.root" else Config(run=RunConfig(output=name))
+    config = UnitConfig(data=DataConfig(root=name)) if key == "data.root" else UnitConfig(run=RunConfig(output=name))
     file = tmp_path / "config.yaml"
     file.write_text(to_yaml(config), encoding="utf-8")
     assert parse(["--config", str(file)]) == config
 
 
 def test_only_the_keys_that_are_free_may_differ_at_a_resume() -> None:
-    assert set(FREE_AT_RESUME) <= KEYS.keys()
+    assert set(FREE_AT_RESUME) <= {key for kind in CONFIGS_OF.values() for key in flat(asdict(kind()))}
     given = parse(["--optim.lr", "1e-3", "--train.steps", "7", "--data.root", "elsewhere"])
-    assert differences(Config(), given) == {"optim.lr": (1e-4, 1e-3)}
+    assert differences(UnitConfig(), given) == {"optim.lr": (1e-4, 1e-3)}
 
 
-def texts() -> dict[str, str]:
-    """Each key's explanation, from the string below its field."""
-    sections = {type(section).__name__: name for name, section in vars(Config()).items()}
+def texts(method: str) -> dict[str, str]:
+    """Each key's explanation, from the string below its field, in the class itself or the one it builds on."""
     found = {}
-    for node in ast.walk(ast.parse(inspect.getsource(config_module))):
-        if isinstance(node, ast.ClassDef) and node.name in sections:
+    for name, section in vars(CONFIGS_OF[method]()).items():
+        for kind in type(section).__mro__[:-1]:
+            (node,) = ast.parse(inspect.getsource(kind)).body
+            assert isinstance(node, ast.ClassDef)
             for field, text in zip(node.body, node.body[1:], strict=False):
                 if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
                     assert isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant), field.target.id
-                    found[f"{sections[node.name]}.{field.target.id}"] = str(text.value.value)
+                    found.setdefault(f"{name}.{field.target.id}", str(text.value.value))
     return found
 
 
-def test_help_explains_each_key() -> None:
-    said = re.sub(r"\s", "", parser().format_help())
-    explained = texts()
-    assert explained.keys() == KEYS.keys()
+@pytest.mark.parametrize("method", CONFIGS_OF)
+def test_help_explains_each_key(method: str) -> None:
+    said = re.sub(r"\s", "", schema(method).parser().format_help())
+    explained = texts(method)
+    assert explained.keys() == flat(asdict(CONFIGS_OF[method]())).keys()
     for key, text in explained.items():
         wanted = re.escape("".join(text.split()))
         assert re.search(rf"--{re.escape(key)}\S*?{wanted}\(type:", said), key

@@ -6,8 +6,9 @@ from accelerate import Accelerator
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from unit.config import DiscriminatorConfig, LossConfig, ModelConfig, OptimConfig
-from unit.methods.method import Batch
+from unit.config import OptimConfig
+from unit.config.unit import LossConfig, UnitConfig
+from unit.data.folders import Batch
 from unit.methods.unit import Unit
 from unit.optim import adam
 from unit.training import learn
@@ -19,13 +20,13 @@ def flops_of_a_step(loss: LossConfig, *, parts: int = 1) -> int:
     cpu = torch.device("cpu")
     accelerator = Accelerator(cpu=True)
     with FakeTensorMode(), FlopCounterMode(display=False) as counter:
-        method = Unit(ModelConfig(), DiscriminatorConfig(), loss, channels=3)
-        optimizers = {name: adam(network, OptimConfig(), cpu) for name, network in method.networks.items()}
+        method = Unit(UnitConfig(loss=loss))
+        optimizers = {name: adam([network], OptimConfig(), cpu) for name, network in method.networks.items()}
         batches = [
             Batch(torch.zeros(1, 3, 128, 128), torch.zeros(1, 3, 128, 128), 0, range(part, part + 1), 0)
             for part in range(parts)
         ]
-        learned = [phases[0].network for phases in learn(method, method.networks, batches, accelerator, optimizers)]
+        learned = [phases[0].player for phases in learn(method, method.networks, batches, accelerator, optimizers)]
     assert learned == list(method.networks)
     flops = counter.get_flop_counts()["Global"]
     assert all("convolution" in str(operation) for operation in flops)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from unit.config import ModelConfig
+from unit.config.unit import ModelConfig
 from unit.data.images import read_image, write_image
 from unit.data.toymaps import PALETTE
 from unit.evaluation.paired import evaluate_maps

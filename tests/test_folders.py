@@ -12,17 +12,21 @@ from accelerate import Accelerator
 from PIL import Image
 from torch import Tensor
 
-from unit.config import Config, DataConfig, RunConfig, TrainConfig
+from unit.config import RunConfig, TrainConfig
+from unit.config.data import DataConfig
+from unit.config.unit import UnitConfig
+from unit.data.batches import Share
 from unit.data.folders import (
     DRAWS_PER_IMAGE,
     DataError,
     ImageFolder,
     UnpairedBatches,
     open_folder,
+    open_folders,
     training_folders,
 )
 from unit.data.images import ImageError
-from unit.training import open_data, steps_of
+from unit.training import share_of, steps_of
 
 SIZE = 16
 CONFIG = DataConfig(size=SIZE)
@@ -80,7 +84,7 @@ def visited(batches: UnpairedBatches, parts: range) -> tuple[list[int], list[int
 @pytest.mark.parametrize("batch_size", [1, 3, 7])
 def test_each_epoch_visits_every_image_once_in_each_domain(batch_size: int) -> None:
     # Unequal domains, and batches that go over the ends of epochs.
-    batches = UnpairedBatches(blank(5), blank(8), size=SIZE, seed=0, batch_size=batch_size)
+    batches = UnpairedBatches(blank(5), blank(8), CONFIG, Share(seed=0, batch_size=batch_size))
     seen_a, seen_b = visited(batches, range(120 // batch_size))
     for seen, count in ((seen_a, 5), (seen_b, 8)):
         epochs = [seen[start : start + count] for start in range(0, len(seen) - count + 1, count)]
@@ -90,7 +94,7 @@ def test_each_epoch_visits_every_image_once_in_each_domain(batch_size: int) -> N
 
 
 def test_no_batch_is_ever_partial() -> None:
-    batches = UnpairedBatches(blank(2), blank(3), size=SIZE, seed=0, batch_size=7)
+    batches = UnpairedBatches(blank(2), blank(3), CONFIG, Share(seed=0, batch_size=7))
     for part in range(5):
         drawn = batches[part]
         assert drawn.x_a.shape == drawn.x_b.shape == (7, 1, SIZE, SIZE)
@@ -100,7 +104,7 @@ def test_no_batch_is_ever_partial() -> None:
 
 def test_a_batch_does_not_depend_on_which_were_drawn_before() -> None:
     def batches() -> UnpairedBatches:
-        return UnpairedBatches(blank(5, 20), blank(8, 20), size=SIZE, seed=0, batch_size=2)
+        return UnpairedBatches(blank(5, 20), blank(8, 20), CONFIG, Share(seed=0, batch_size=2))
 
     forward, backward = batches(), batches()
     in_order = [forward[part] for part in range(12)]
@@ -112,16 +116,11 @@ def test_a_batch_does_not_depend_on_which_were_drawn_before() -> None:
 @pytest.mark.parametrize(("processes", "accumulation"), [(1, 2), (2, 1), (2, 2), (4, 1), (2, 3), (3, 4)])
 def test_processes_and_parts_share_out_the_global_batch_exactly(processes: int, accumulation: int) -> None:
     a, b = blank(11, 20), blank(13, 20)
-    whole = UnpairedBatches(a, b, size=SIZE, seed=4, batch_size=12)
-    ranks = [
-        UnpairedBatches(
-            a, b, size=SIZE, seed=4, batch_size=12, accumulation=accumulation, rank=rank, processes=processes
-        )
-        for rank in range(processes)
-    ]
+    whole = UnpairedBatches(a, b, CONFIG, Share(seed=4, batch_size=12))
+    ranks = [UnpairedBatches(a, b, CONFIG, Share(4, 12, accumulation, rank, processes)) for rank in range(processes)]
     for step in range(4):
         parts = [
-            (rank.positions(part), rank[part])
+            (rank.share.positions(part), rank[part])
             for rank in ranks
             for part in range(step * accumulation, (step + 1) * accumulation)
         ]
@@ -135,7 +134,7 @@ def test_processes_and_parts_share_out_the_global_batch_exactly(processes: int, 
 def test_the_two_domains_orders_coincide_no_more_than_by_chance() -> None:
     # On a pixel-aligned set of n pairs a random order meets the other's once an epoch, whatever n: Poisson of mean 1.
     epochs, count = 40, 50
-    batches = UnpairedBatches(blank(count), blank(count), size=SIZE, seed=0, batch_size=count)
+    batches = UnpairedBatches(blank(count), blank(count), CONFIG, Share(seed=0, batch_size=count))
     seen_a, seen_b = visited(batches, range(epochs))
     met = sum(one == other for one, other in zip(seen_a, seen_b, strict=True))
     assert abs(met - epochs) < 5 * epochs**0.5
@@ -143,7 +142,7 @@ def test_the_two_domains_orders_coincide_no_more_than_by_chance() -> None:
 
 
 def test_the_two_domains_crops_and_flips_are_drawn_apart() -> None:
-    batches = UnpairedBatches(blank(3, 40), blank(3, 40), size=SIZE, seed=0, batch_size=500)
+    batches = UnpairedBatches(blank(3, 40), blank(3, 40), CONFIG, Share(seed=0, batch_size=500))
     drawn = batches[0]
     together = torch.stack([drawn.u_a, drawn.u_b], 1).double()
     for column in range(DRAWS_PER_IMAGE):
@@ -153,7 +152,7 @@ def test_the_two_domains_crops_and_flips_are_drawn_apart() -> None:
 def test_seeds_and_epochs_give_other_orders() -> None:
     orders = set()
     for seed in range(3):
-        seen, _ = visited(UnpairedBatches(blank(20), blank(20), size=SIZE, seed=seed, batch_size=1), range(40))
+        seen, _ = visited(UnpairedBatches(blank(20), blank(20), CONFIG, Share(seed, 1)), range(40))
         orders |= {tuple(seen[:20]), tuple(seen[20:])}
     assert len(orders) == 6
 
@@ -162,7 +161,7 @@ def test_crops_are_cut_exactly_and_reach_every_place() -> None:
     # Each pixel holds its own place: top · 16 + left.
     place = (torch.arange(19)[:, None] * 16 + torch.arange(18)).to(torch.uint8)
     whole = ImageFolder(Path(), [Path("0.png")], [place[None]], [], None)  # type: ignore[arg-type]
-    batches = UnpairedBatches(whole, blank(1), size=SIZE, seed=0, batch_size=400)
+    batches = UnpairedBatches(whole, blank(1), CONFIG, Share(seed=0, batch_size=400))
     drawn = batches[0]
     corners = []
     for crop, u in zip(drawn.x_a, drawn.u_a, strict=True):
@@ -180,7 +179,7 @@ def test_crops_are_cut_exactly_and_reach_every_place() -> None:
 
 def test_images_over_the_budget_are_read_at_each_use_and_give_the_same_batches(root: Root) -> None:
     path = root()
-    cached, read = (UnpairedBatches(*folders(path, budget=budget), SIZE, 0, 3) for budget in (MUCH, NOTHING))
+    cached, read = (UnpairedBatches(*folders(path, budget=budget), CONFIG, Share(0, 3)) for budget in (MUCH, NOTHING))
     assert cached.a.images is not None and cached.a.bytes_in_memory == 5 * 3 * 20 * 24
     assert read.a.images is None and read.b.images is None and read.a.bytes_in_memory == 0
     assert cached.a.fingerprint == read.a.fingerprint
@@ -202,12 +201,12 @@ def test_a_bad_file_gives_the_same_batches_from_memory_and_from_the_disk(tmp_pat
     cached, read = (open_folder(tmp_path, CONFIG, budget=budget) for budget in (MUCH, NOTHING))
     assert cached.images is not None and read.images is None
     assert cached.fingerprint == read.fingerprint
-    one, other = (UnpairedBatches(folder, folder, SIZE, 0, 32) for folder in (cached, read))
+    one, other = (UnpairedBatches(folder, folder, CONFIG, Share(0, 32)) for folder in (cached, read))
     assert all(numbers(one[part].x_a) == numbers(other[part].x_a) for part in range(4))
 
 
-def config_of(root: Path, *, cache_gb: float, workers: int = 0, steps: int = 4, accumulation: int = 1) -> Config:
-    return Config(
+def config_of(root: Path, *, cache_gb: float, workers: int = 0, steps: int = 4, accumulation: int = 1) -> UnitConfig:
+    return UnitConfig(
         data=DataConfig(root=str(root), size=SIZE, cache_gb=cache_gb, workers=workers, zoom=1.2, jitter=0.5),
         train=TrainConfig(steps=steps, batch_size=2, accumulation=accumulation, precision="fp32"),
         run=RunConfig(seed=3, tracker="none"),
@@ -219,8 +218,8 @@ def test_the_loop_gets_the_same_batches_from_memory_and_through_workers(root: Ro
     runs = []
     for cache_gb, workers in ((1.0, 0), (0.0, 0), (0.0, 2)):
         config = config_of(path, cache_gb=cache_gb, workers=workers)
-        batches = open_data(config, accelerator)
-        runs.append(list(steps_of(batches, config, accelerator, 0)))
+        batches = open_folders(config.data, share_of(config, accelerator))
+        runs.append(list(steps_of(batches, config, accelerator.device, 0)))
     for other in runs[1:]:
         for (one,), (again,) in zip(runs[0], other, strict=True):
             assert torch.equal(one.x_a, again.x_a) and torch.equal(one.x_b, again.x_b)
@@ -230,9 +229,9 @@ def test_the_loop_gets_the_same_batches_from_memory_and_through_workers(root: Ro
 def test_the_loop_may_begin_at_any_step(root: Root) -> None:
     path, accelerator = root(), Accelerator(cpu=True)
     config = config_of(path, cache_gb=1, accumulation=2)
-    batches = open_data(config, accelerator)
-    whole = list(steps_of(batches, config, accelerator, 0))
-    rest = list(steps_of(batches, config, accelerator, 2))
+    batches = open_folders(config.data, share_of(config, accelerator))
+    whole = list(steps_of(batches, config, accelerator.device, 0))
+    rest = list(steps_of(batches, config, accelerator.device, 2))
     assert [[part.step for part in parts] for parts in whole] == [[step] * 2 for step in range(4)]
     assert [[part.positions for part in parts] for parts in whole] == [[range(1), range(1, 2)]] * 4
     assert len(rest) == 2
@@ -280,7 +279,7 @@ def test_small_images_are_scaled_up_where_the_config_says_so(tmp_path: Path) -> 
 def test_images_of_just_the_crops_size_have_one_crop(tmp_path: Path) -> None:
     write_images(tmp_path, 1, width=SIZE, height=SIZE)
     folder = open_folder(tmp_path, CONFIG, budget=MUCH)
-    batches = UnpairedBatches(folder, folder, SIZE, 0, 4)
+    batches = UnpairedBatches(folder, folder, CONFIG, Share(0, 4))
     assert all(torch.equal(crop, folder[0]) for crop in batches[0].x_a)
 
 

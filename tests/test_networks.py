@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unit.config import DiscriminatorConfig, LossConfig, ModelConfig
-from unit.methods.method import Batch
+from unit.config.unit import DiscriminatorConfig, LossConfig, ModelConfig, UnitConfig
+from unit.data.folders import Batch
 from unit.methods.unit import Translator, Unit
 from unit.networks.blocks import (
     Padding,
@@ -413,7 +413,7 @@ def assert_normal(sample: Tensor, std: float) -> None:
 
 def method_of(model: ModelConfig, discriminator: DiscriminatorConfig, loss: LossConfig | None = None) -> Unit:
     torch.manual_seed(0)
-    return Unit(model, discriminator, loss or LossConfig(), channels=3)
+    return Unit(UnitConfig(model=model, discriminator=discriminator, loss=loss or LossConfig()))
 
 
 def test_weights_are_drawn_from_a_normal_of_standard_deviation_two_hundredths() -> None:
@@ -515,7 +515,7 @@ def test_every_parameter_of_both_players_gets_a_gradient_in_one_step(name: str) 
     batch = Batch(images(1, 3, 64, 64, seed=1).float(), images(1, 3, 64, 64, seed=2).float(), 0, range(1), 0)
     for phase in method.phases(method.networks, batch, recompute=False):
         phase.loss.backward()
-        for key, parameter in method.networks[phase.network].named_parameters():
+        for key, parameter in method.networks[phase.player].named_parameters():
             assert parameter.grad is not None and parameter.grad.count_nonzero() > 0, key
 
 

@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 from unit import perceptual
-from unit.config import ConfigError, DiscriminatorConfig, LossConfig, ModelConfig, OptimConfig
+from unit.config import ConfigError, OptimConfig
+from unit.config.unit import DiscriminatorConfig, LossConfig, ModelConfig, UnitConfig
 from unit.core.autoencoder import Autoencoder
 from unit.core.posterior import UnitGaussian, mean_square
+from unit.data.folders import Batch
 from unit.losses import GanKind, discriminator_loss, fooling_loss, gan_fake, gan_fool, gan_real
-from unit.methods.method import Batch, Phase
+from unit.methods.method import Phase
 from unit.methods.unit import Noise, Streams, Translations, Unit
 from unit.networks.discriminator import PatchDiscriminator
 from unit.optim import adam
@@ -42,7 +44,9 @@ def method_of(
 ) -> Unit:
     """In float64, with weights large enough for every term and gradient to count."""
     torch.manual_seed(0)
-    method = Unit(replace(model, init="kaiming"), discriminator, loss or LossConfig(), channels=3)
+    method = Unit(
+        UnitConfig(model=replace(model, init="kaiming"), discriminator=discriminator, loss=loss or LossConfig())
+    )
     method.translator.double()
     method.discriminators.double()
     if method.perceptual is not None:
@@ -224,7 +228,7 @@ def test_the_translators_loss_by_hand() -> None:
         "cycle_a": 0.75,
         "cycle_b": 1,
     }
-    assert phase.network == "translator"
+    assert phase.player == "translator"
     assert {name: value.item() for name, value in phase.terms.items()} == pytest.approx(terms, abs=1e-12)
     # CC has both KL(q(z|x)) and KL(q(z|x_ab)) in it: the codes of real images weigh λ1 + λ3.
     gan = 10 * (terms["gan_a"] + terms["gan_b"])
@@ -241,7 +245,7 @@ def test_the_discriminators_loss_by_hand(kind: GanKind) -> None:
     term_b = (gan_real(low, kind) + gan_fake(low, kind)).item()
     if kind == "bce":
         assert term_b == pytest.approx(math.log(2) + (math.log(4) + math.log(4 / 3)) / 2)
-    assert phase.network == "discriminators"
+    assert phase.player == "discriminators"
     assert {name: value.item() for name, value in phase.terms.items()} == pytest.approx(
         {"discriminator_a": term_a, "discriminator_b": term_b}, abs=1e-12
     )
@@ -357,7 +361,7 @@ def steps(method: Unit, batch: Batch, *, recompute: bool) -> Iterator[Phase]:
     for phase in method.phases(method.networks, batch, recompute=recompute):
         phase.loss.backward()
         yield phase
-        descend(method.networks[phase.network])
+        descend(method.networks[phase.player])
 
 
 CASES: dict[str, tuple[LossConfig, ModelConfig, DiscriminatorConfig]] = {
@@ -390,16 +394,16 @@ def test_the_fast_steps_losses_and_gradients_are_the_plain_steps(
     noise = method.noise(batch)
     seen = []
     for phase in steps(method, batch, recompute=recompute):
-        seen.append(phase.network)
+        seen.append(phase.player)
         expected = (plain_discriminators_loss if len(seen) == 1 else plain_translators_loss)(plain, batch, noise)
-        parameters = dict(plain.networks[phase.network].named_parameters())
+        parameters = dict(plain.networks[phase.player].named_parameters())
         torch.testing.assert_close(phase.loss, expected, rtol=1e-12, atol=1e-12)
         expected_gradients = torch.autograd.grad(expected, list(parameters.values()))
-        found = gradients(method.networks[phase.network])
+        found = gradients(method.networks[phase.player])
         for name, gradient in zip(parameters, expected_gradients, strict=True):
             torch.testing.assert_close(found[name], gradient, rtol=1e-10, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}")
             parameters[name].grad = gradient
-        descend(plain.networks[phase.network])
+        descend(plain.networks[phase.player])
     assert seen == ["discriminators", "translator"]
 
 
@@ -443,7 +447,7 @@ def test_the_next_step_trains_the_discriminators_again() -> None:
     method = method_of()
     for step in range(2):
         for phase in method.phases(method.networks, batch_of(step=step), recompute=False):
-            if phase.network == "discriminators":
+            if phase.player == "discriminators":
                 phase.loss.backward()
                 gradients(method.discriminators)
                 method.discriminators.zero_grad()
@@ -635,12 +639,12 @@ def test_one_step_moves_each_parameter_once_by_adams_formula(shared: int) -> Non
     accelerator = Accelerator(cpu=True)
     wrapped = {name: accelerator.prepare(network) for name, network in method.networks.items()}
     optimizers = {
-        name: accelerator.prepare(adam(network, config, torch.device("cpu")))
+        name: accelerator.prepare(adam([network], config, torch.device("cpu")))
         for name, network in method.networks.items()
     }
     noise = method.noise(batch)
     for phases in learn(method, wrapped, [batch], accelerator, optimizers):
-        name = phases[0].network
+        name = phases[0].player
         formula = plain_discriminators_loss if name == "discriminators" else plain_translators_loss
         parameters = dict(plain.networks[name].named_parameters())
         found = torch.autograd.grad(formula(plain, batch, noise), list(parameters.values()))
@@ -669,7 +673,7 @@ def test_one_step_moves_each_parameter_once_by_adams_formula(shared: int) -> Non
 def test_a_size_that_the_networks_cannot_take_is_one_clear_error(
     size: int, model: ModelConfig, discriminator: DiscriminatorConfig
 ) -> None:
-    method = Unit(model, discriminator, LossConfig(), channels=3)
+    method = Unit(UnitConfig(model=model, discriminator=discriminator))
     with pytest.raises(ConfigError, match=f"data.size: {size} is too small"):
         method.check_size(size)
     method.check_size(256)

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 import unit
 from unit import checkpoint, training
 from unit.checkpoint import Checkpoint, CheckpointError
-from unit.config import ModelConfig
+from unit.config.unit import ModelConfig
 from unit.methods.unit import Translator, Unit
 from unit.model import load
 from unit.options import parse
@@ -288,7 +288,7 @@ def kill(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kill:
     def call(*arguments: str, at: int, resume: Path | None = None) -> Path:
         def killed(self: Unit, wrapped: Any, batch: Any, *, recompute: bool) -> Iterator[Any]:
             for phase in phases(self, wrapped, batch, recompute=recompute):
-                if batch.step == at - 1 and phase.network == "translator":
+                if batch.step == at - 1 and phase.player == "translator":
                     raise KeyboardInterrupt
                 yield phase
 

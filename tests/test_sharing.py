@@ -10,8 +10,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from unit import checkpoint
-from unit.config import Config, DiscriminatorConfig, LossConfig, ModelConfig, OptimConfig
-from unit.methods.method import Batch
+from unit.config import OptimConfig
+from unit.config.unit import DiscriminatorConfig, ModelConfig, UnitConfig
+from unit.data.folders import Batch
+from unit.methods.build import describe
 from unit.methods.unit import Translator, Unit
 from unit.model import load, save_model
 from unit.networks.discriminator import Discriminators
@@ -66,7 +68,7 @@ def test_discriminators_share_their_last_layers(shared: int) -> None:
 @pytest.mark.parametrize("shared", [0, 1, BLOCKS])
 def test_each_parameter_is_in_the_optimizer_once(shared: int) -> None:
     net = translator(shared)
-    (group,) = adam(net, OptimConfig(), torch.device("cpu")).param_groups
+    (group,) = adam([net], OptimConfig(), torch.device("cpu")).param_groups
     numbers = [id(parameter) for parameter in group["params"]]
     assert len(numbers) == len(set(numbers)) == sum(1 for _ in net.parameters())
 
@@ -106,7 +108,7 @@ def test_the_discriminators_shared_layers_learn_from_either_domain(domain: str) 
 @pytest.mark.parametrize("shared", [0, 1, BLOCKS])
 def test_saved_once_and_shared_again_after_loading(shared: int, tmp_path: Path) -> None:
     net = translator(shared)
-    save_model(tmp_path, net, Config(), step=1)
+    save_model(tmp_path, net, describe(UnitConfig(model=net.config)), step=1)
     stored = load_file(tmp_path / "model.safetensors")
     assert len(stored) == sum(1 for _ in net.parameters())
     loaded = load(tmp_path)
@@ -146,20 +148,16 @@ def test_shared_under_accelerate() -> None:
 
 def test_still_shared_after_steps_of_both_players() -> None:
     torch.manual_seed(0)
-    method = Unit(
-        ModelConfig(width=2, blocks=2),
-        DiscriminatorConfig(width=2, layers=2, shared_layers=1),
-        LossConfig(),
-        channels=3,
-    )
+    discriminator = DiscriminatorConfig(width=2, layers=2, shared_layers=1)
+    method = Unit(UnitConfig(model=ModelConfig(width=2, blocks=2), discriminator=discriminator))
     optimizers = {name: torch.optim.Adam(net.parameters(), 1e-3) for name, net in method.networks.items()}
     for step in range(2):
         for phase in method.phases(
             method.networks, Batch(images(), images(seed=1), step, range(2), 0), recompute=False
         ):
             phase.loss.backward()
-            optimizers[phase.network].step()
-            optimizers[phase.network].zero_grad()
+            optimizers[phase.player].step()
+            optimizers[phase.player].zero_grad()
     net = method.translator
     shared = common(net, net.a, net.b)
     assert len(shared) == 2 * WEIGHTS_PER_BLOCK

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 import unit
-from unit.config import Config, ModelConfig
+from unit.config.data import DataConfig
+from unit.config.unit import ModelConfig, UnitConfig
 from unit.data.images import read_image, to_float, to_uint8, write_image
+from unit.methods.build import describe
 from unit.methods.unit import Translator
 from unit.model import save_model
 
@@ -139,7 +141,12 @@ def test_scaled_first_where_asked(tmp_path: Path) -> None:
 
 def test_a_grey_model_takes_colour(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    save_model(tmp_path / "model", Translator(ModelConfig(width=2, blocks=1), channels=1), Config(), step=1)
+    save_model(
+        tmp_path / "model",
+        Translator(ModelConfig(width=2, blocks=1), channels=1),
+        describe(UnitConfig(model=ModelConfig(width=2, blocks=1), data=DataConfig(channels=1))),
+        step=1,
+    )
     write_image(tmp_path / "x.png", picture())
     unit.translate(tmp_path / "model", tmp_path / "x.png", tmp_path / "y.png")
     assert read_image(tmp_path / "y.png", channels=1).shape == (1, 8, 8)

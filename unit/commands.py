@@ -11,15 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from unit.config import ConfigError
-from unit.options import instantiate, located, parser
+from unit.options import located
 
 UsageErrors = (ValueError, FileNotFoundError, NotADirectoryError, FileExistsError, PermissionError)
 
 
 def train(arguments: list[str]) -> int:
     """train.py: train with a config, or go on with a run."""
-    command = parser("Train UNIT on two folders of images.")
-    command.add_argument("--resume", metavar="RUN", help="a run's folder: go on from its newest checkpoint")
 
     def run() -> int:
         from unit import training
@@ -31,7 +29,10 @@ def train(arguments: list[str]) -> int:
             if not saved.is_file():
                 raise ConfigError(f"--resume: no run in {resume}, which has no config.yaml")
             given = ["--config", str(saved), *arguments]
-        config = instantiate(command, located(given))
+        schema, given = located(given)
+        command = schema.parser("Train a method on folders of images or on digits.")
+        command.add_argument("--resume", metavar="RUN", help="a run's folder: go on from its newest checkpoint")
+        config = schema.instantiate(command, given)
         if resume is not None and option(arguments, "--run.output") is None:
             config = replace(config, run=replace(config.run, output=resume))
         try:

@@ -1,7 +1,7 @@
 """The optimizer, its schedule, and the moving average of the weights: all torch's own, set up from the config."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
@@ -10,11 +10,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from unit.config import Config, OptimConfig
 
 
-def adam(network: nn.Module, config: OptimConfig, device: torch.device) -> torch.optim.Adam:
-    """Adam over the network's parameters, each once however many parents it has."""
+def adam(
+    networks: Iterable[nn.Module], config: OptimConfig, device: torch.device, *, factor: float = 1.0
+) -> torch.optim.Adam:
+    """Adam over the networks' parameters, each once however many parents it has, at `factor` times the config's
+    learning rate."""
     return torch.optim.Adam(
-        network.parameters(),
-        config.lr,
+        nn.ModuleList(networks).parameters(),
+        config.lr * factor,
         (config.beta1, config.beta2),
         weight_decay=config.weight_decay,
         fused=device.type in ("cpu", "cuda"),
@@ -26,6 +29,9 @@ def schedule(config: Config) -> Callable[[int], float]:
     optim, steps = config.optim, config.train.steps
 
     def factor(step: int) -> float:
+        return min(1.0, (step + 1) / (optim.warmup + 1)) * course(step)
+
+    def course(step: int) -> float:
         match optim.schedule:
             case "constant":
                 return 1.0

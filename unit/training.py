@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
@@ -23,11 +24,9 @@ from torch.utils.data import DataLoader
 
 from unit import checkpoint
 from unit.config import Config, ConfigError
-from unit.data.augmentation import augment
-from unit.data.folders import ImageFolder, UnpairedBatch, UnpairedBatches, open_folder, training_folders
-from unit.data.images import to_float
-from unit.methods.method import Batch, Method, Phase
-from unit.methods.unit import Translator, Unit
+from unit.data.batches import Batches, Share
+from unit.methods.build import describe, method_of
+from unit.methods.method import Method, Phase
 from unit.model import save_model
 from unit.optim import adam, moving_average, schedule
 from unit.report.progress import Progress
@@ -35,8 +34,7 @@ from unit.report.samples import write_samples
 from unit.run import begin, check_run
 from unit.state import TrainingState
 
-SAMPLES = 4
-"""Images of each domain in a sample grid."""
+B = TypeVar("B")
 
 
 class RunError(RuntimeError):
@@ -52,24 +50,26 @@ def train(config: Config, *, resume: Path | None = None) -> Path:
     run = Path(config.run.output)
     newest = check_run(run, config, resume)
     accelerator = start_accelerator(config, run)
-    batches = open_data(config, accelerator)
+    device = accelerator.device
 
     torch.manual_seed(config.run.seed)
-    method = Unit(config.model, config.discriminator, config.loss, channels=config.data.channels)
-    method.check_size(config.data.size)
-    method.to(accelerator.device)
+    method = method_of(config)
+    batches = method.open(share_of(config, accelerator))
+    method.to(device)
     for network in method.networks.values():
-        network.to(accelerator.device)
-        if accelerator.device.type == "cuda":
+        network.to(device)
+        if device.type == "cuda":
             network.to(memory_format=torch.channels_last)
-    average = moving_average(method.networks[method.averaged], config.optim.ema)
+    average = moving_average(method.model, config.optim.ema)
     wrapped: dict[str, nn.Module] = {name: accelerator.prepare(net) for name, net in method.networks.items()}
     # Schedules stay torch's own: one that Accelerate wraps counts once a process.
-    plain = {name: adam(network, config.optim, accelerator.device) for name, network in method.networks.items()}
+    plain = {
+        name: adam([method.networks[network] for network in player.networks], config.optim, device, factor=player.lr)
+        for name, player in method.players.items()
+    }
     schedules = {name: LambdaLR(optimizer, schedule(config)) for name, optimizer in plain.items()}
     optimizers = {name: accelerator.prepare(optimizer) for name, optimizer in plain.items()}
-    data = {"a": batches.a.fingerprint, "b": batches.b.fingerprint}
-    state = TrainingState(method.networks, average, plain, schedules, accelerator.scaler, data)
+    state = TrainingState(method.networks, average, plain, schedules, accelerator.scaler, dict(batches.fingerprints))
     if newest is not None:
         state.restore(newest)
     if state.step > config.train.steps:
@@ -77,22 +77,16 @@ def train(config: Config, *, resume: Path | None = None) -> Path:
 
     if accelerator.is_main_process:
         begin(run, config, state.step)
-        print(headline(accelerator, batches, method, state.step), flush=True)
-        for folder in (batches.a, batches.b):
-            if folder.left_out:
-                print(f"{folder.folder}: {counted(len(folder.left_out), 'file')} left out that can't be decoded:")
-                print("".join(f"  {error}\n" for error in folder.left_out), end="", flush=True)
-    log = Log(accelerator, config, run, state.step)
-    finished = average.module if average is not None else method.networks[method.averaged]
-    assert isinstance(finished, Translator)
-    samples = [centre(folder, config.data.size, accelerator.device) for folder in (batches.a, batches.b)]
+        print(headline(accelerator, batches, method, state.step), *batches.left_out, sep="\n", flush=True)
+    log = Log(accelerator, config, run, step=state.step, images=batches.images_a_step)
+    finished = average.module if average is not None else method.model
 
-    for parts in steps_of(batches, config, accelerator, state.step):
+    for parts in steps_of(batches, config, device, state.step):
         for phases in learn(method, wrapped, parts, accelerator, optimizers):
             log.add(phases)
-            if average is not None and phases[0].network == method.averaged:
-                average.update_parameters(method.networks[method.averaged])
-        lr = float(schedules[method.averaged].get_last_lr()[0])
+        if average is not None:
+            average.update_parameters(method.model)
+        lr = float(next(iter(schedules.values())).get_last_lr()[0])
         for scheduler in schedules.values():
             scheduler.step()
         state.step += 1
@@ -106,26 +100,26 @@ def train(config: Config, *, resume: Path | None = None) -> Path:
             check_finite(method.networks, state.step)
         if accelerator.is_main_process:
             if sampling:
-                write_samples(run / "samples" / f"step-{state.step:08d}.png", finished, *samples)
+                write_samples(run / "samples" / f"step-{state.step:08d}.png", method.samples(finished, batches, device))
             if saving:
                 checkpoint.save(checkpoint.folder_of(run, state.step), state.snapshot())
                 checkpoint.prune(run, config.train.keep)
     if accelerator.is_main_process:
-        save_model(run, finished, config, step=state.step)
+        save_model(run, finished, describe(config), step=state.step)
     log.close()
     accelerator.end_training()
     return run
 
 
 def learn(
-    method: Method,
+    method: Method[B],
     wrapped: Mapping[str, nn.Module],
-    parts: list[Batch],
+    parts: list[B],
     accelerator: Accelerator,
     optimizers: Mapping[str, Optimizer],
 ) -> Iterator[list[Phase]]:
     """One training step: for each of the method's phases, backpropagate its loss over all parts of the batch and step
-    its network's optimizer; then yield what each part lost.
+    its player's optimizer; then yield what each part lost.
 
     The parts' phases go side by side, so that every part sees the networks as the phase before left them, and the
     gradients are synchronised with the last part's.
@@ -143,7 +137,7 @@ def learn(
                     return
                 accelerator.backward(phase.loss / len(streams))
             phases.append(phase)
-        optimizer = optimizers[phases[0].network]
+        optimizer = optimizers[phases[0].player]
         optimizer.step()
         optimizer.zero_grad()
         yield phases
@@ -172,52 +166,33 @@ def start_accelerator(config: Config, run: Path) -> Accelerator:
             f"{launched} processes were launched, but Accelerate sees {accelerator.num_processes}, so each would train "
             "alone; on CPUs set the environment variable ACCELERATE_USE_CPU=true"
         )
-    parts = accelerator.num_processes * config.train.accumulation
-    if config.train.batch_size % parts:
-        raise ConfigError(
-            f"train.batch_size: {config.train.batch_size} images can't be divided over {accelerator.num_processes} "
-            f"processes × {config.train.accumulation} accumulated parts; expected a multiple of {parts}"
-        )
     return accelerator
 
 
-def open_data(config: Config, accelerator: Accelerator) -> UnpairedBatches:
-    """Both domains' images, decoded into memory as far as the budget goes, and the files that were left out."""
-    folder_a, folder_b = training_folders(config.data)
-    a = open_folder(folder_a, config.data, budget=config.data.cache_gb * 1e9)
-    b = open_folder(folder_b, config.data, budget=config.data.cache_gb * 1e9 - a.bytes_in_memory)
-    return UnpairedBatches(
-        a,
-        b,
-        size=config.data.size,
-        seed=config.run.seed,
-        batch_size=config.train.batch_size,
-        accumulation=config.train.accumulation,
-        rank=accelerator.process_index,
-        processes=accelerator.num_processes,
+def share_of(config: Config, accelerator: Accelerator) -> Share:
+    """This process's share of the global batch; raises ConfigError where that can't be divided."""
+    train = config.train
+    parts = accelerator.num_processes * train.accumulation
+    if train.batch_size % parts:
+        raise ConfigError(
+            f"train.batch_size: {train.batch_size} images can't be divided over {accelerator.num_processes} "
+            f"processes × {train.accumulation} accumulated parts; expected a multiple of {parts}"
+        )
+    return Share(
+        config.run.seed, train.batch_size, train.accumulation, accelerator.process_index, accelerator.num_processes
     )
 
 
-def steps_of(batches: UnpairedBatches, config: Config, accelerator: Accelerator, start: int) -> Iterator[list[Batch]]:
+def steps_of(batches: Batches[Any, B], config: Config, device: torch.device, start: int) -> Iterator[list[B]]:
     """From step `start` on, each step's parts of this process, augmented on the training device."""
-    in_memory = batches.a.images is not None and batches.b.images is not None
     count = config.train.accumulation
     numbers = range(start * count, config.train.steps * count)
-    on_gpu = accelerator.device.type == "cuda"
-    workers = 0 if in_memory else config.data.workers
-    loader: DataLoader[UnpairedBatch] = DataLoader(
-        batches, batch_size=None, sampler=numbers, num_workers=workers, pin_memory=on_gpu
+    loader: DataLoader[Any] = DataLoader(
+        batches, batch_size=None, sampler=numbers, num_workers=batches.workers, pin_memory=device.type == "cuda"
     )
-
-    def augmented(x: Tensor, u: Tensor) -> Tensor:
-        x, u = (tensor.to(accelerator.device, non_blocking=True) for tensor in (x, u))
-        y = augment(x, u, flip=config.data.flip, zoom=config.data.zoom, jitter=config.data.jitter)
-        return y.contiguous(memory_format=torch.channels_last) if on_gpu else y
-
-    parts: list[Batch] = []
-    for number, raw in zip(numbers, loader, strict=True):
-        x_a, x_b = augmented(raw.x_a, raw.u_a), augmented(raw.x_b, raw.u_b)
-        parts.append(Batch(x_a, x_b, number // count, batches.positions(number), config.run.seed))
+    parts: list[B] = []
+    for number, stored in zip(numbers, loader, strict=True):
+        parts.append(batches.prepare(stored, number, device))
         if len(parts) == count:
             yield parts
             parts = []
@@ -233,19 +208,7 @@ def check_finite(networks: Mapping[str, nn.Module], step: int) -> None:
             )
 
 
-def centre(folder: ImageFolder, size: int, device: torch.device) -> Tensor:
-    """The centres of a few images, evenly spaced in the folder, for the sample grid: float (N, C, size, size)."""
-    count = min(SAMPLES, len(folder))
-    crops = []
-    for number in range(count):
-        image = folder[number * len(folder) // count]
-        top, left = ((side - size) // 2 for side in image.shape[1:])
-        crops.append(image[:, top : top + size, left : left + size])
-    crops += crops[:1] * (SAMPLES - count)
-    return to_float(torch.stack(crops)).to(device)
-
-
-def headline(accelerator: Accelerator, batches: UnpairedBatches, method: Method, step: int) -> str:
+def headline(accelerator: Accelerator, batches: Batches[Any, Any], method: Method[Any], step: int) -> str:
     """What is being trained, on what: the first line of the output."""
     device = accelerator.device
     on_gpu = device.type == "cuda"
@@ -254,7 +217,7 @@ def headline(accelerator: Accelerator, batches: UnpairedBatches, method: Method,
         f"{device.type} ({name})",
         accelerator.mixed_precision.replace("no", "fp32"),
         counted(accelerator.num_processes, "process", "processes"),
-        f"{counted(len(batches.a), 'image')} in a, {len(batches.b)} in b",
+        batches.summary,
         *(
             f"{sum(parameter.numel() for parameter in network.parameters()) / 1e6:.2f} M parameters in the {key}"
             for key, network in method.networks.items()
@@ -270,10 +233,10 @@ def counted(count: int, one: str, many: str | None = None) -> str:
 class Log:
     """The means of the loss terms since the last line: to metrics.jsonl, the tracker and the terminal."""
 
-    def __init__(self, accelerator: Accelerator, config: Config, run: Path, step: int) -> None:
+    def __init__(self, accelerator: Accelerator, config: Config, run: Path, *, step: int, images: int) -> None:
         self.accelerator = accelerator
         self.path = run / "metrics.jsonl"
-        self.images = 2 * config.train.batch_size
+        self.images = images
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
         self.last_step, self.last_time = step, time.monotonic()

@@ -1,11 +1,31 @@
 """q(z|x): what an encoder says of the code z of an image x.
 
-Notation: μ is the mean, a float tensor whose first dimension is the batch.
+Notation: μ and log σ² are float tensors whose first dimension is the batch. A KL divergence is in nats, to N(0, I),
+summed over the latent dimensions: one number an image.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor
+
+PosteriorKind = Literal["gaussian", "unit", "deterministic"]
+
+
+class Gaussian(NamedTuple):
+    """q(z|x) = N(μ(x), σ²(x) I): mean and variance are learned (Kingma & Welling 2014)."""
+
+    mu: Tensor
+    log_variance: Tensor
+
+    def sample(self, noise: Tensor | None) -> Tensor:
+        """z = μ + σ·ε for ε ~ N(0, I) of μ's shape, or the mean itself where there is no noise (at inference)."""
+        return self.mu if noise is None else self.mu + (0.5 * self.log_variance).exp() * noise
+
+    def kl(self) -> Tensor:
+        """½ Σ (μ² + σ² − log σ² − 1): (B,) (Kingma & Welling 2014, appendix B)."""
+        divergence = self.mu.square() + self.log_variance.exp() - self.log_variance - 1
+        return 0.5 * divergence.flatten(1).sum(1)
 
 
 class UnitGaussian(NamedTuple):
@@ -16,6 +36,40 @@ class UnitGaussian(NamedTuple):
     def sample(self, noise: Tensor | None) -> Tensor:
         """z = μ + ε for ε ~ N(0, I) of μ's shape, or the mean itself where there is no noise (at inference)."""
         return self.mu if noise is None else self.mu + noise
+
+    def kl(self) -> Tensor:
+        """½ Σ μ²: (B,)."""
+        return 0.5 * self.mu.square().flatten(1).sum(1)
+
+
+class Deterministic(NamedTuple):
+    """All of q(z|x) at one point, the encoder's output (AAE, WAE): noise changes nothing, and there is no KL."""
+
+    mu: Tensor
+
+    def sample(self, noise: Tensor | None) -> Tensor:
+        """z = μ."""
+        return self.mu
+
+
+Posterior = Gaussian | UnitGaussian | Deterministic
+
+
+def posterior_of(output: Tensor, kind: PosteriorKind) -> Posterior:
+    """The posterior that an encoder's output (B, C, …) describes: it is μ, or for `gaussian` μ and then log σ²."""
+    match kind:
+        case "gaussian":
+            mu, log_variance = torch.chunk(output, 2, dim=1)
+            return Gaussian(mu, log_variance)
+        case "unit":
+            return UnitGaussian(output)
+        case "deterministic":
+            return Deterministic(output)
+
+
+def encoder_channels(latent: int, kind: PosteriorKind) -> int:
+    """How many channels an encoder's output needs for a code of `latent` channels."""
+    return 2 * latent if kind == "gaussian" else latent
 
 
 def mean_square(mu: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ k mod n of order k div n. The two domains' orders have nothing to do with each o
 order is the same on any number of processes, and no batch is ever partial.
 """
 
-import functools
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from unit import draws
-from unit.config import DataConfig
+from unit.config.data import DataConfig
+from unit.data.augmentation import augment
+from unit.data.batches import Batches, Share
 from unit.data.images import ImageError, find_images, read_image
 
 DRAWS_PER_IMAGE = 10
@@ -39,6 +39,21 @@ class UnpairedBatch(NamedTuple):
     x_b: Tensor
     u_a: Tensor
     u_b: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The same, augmented.
+
+    `x_a`, `x_b`: float (B, C, H, W) in [-1, 1]; `step` counts from 0; `positions` are the images' places in the
+    global batch; `seed` is the run's.
+    """
+
+    x_a: Tensor
+    x_b: Tensor
+    step: int
+    positions: range
+    seed: int
 
 
 def training_folders(config: DataConfig) -> tuple[Path, Path]:
@@ -96,6 +111,14 @@ class ImageFolder:
         return sum(image.numel() for image in self.images or ())
 
     @property
+    def complaints(self) -> list[str]:
+        """A line on how many files were left out, and one on each of them."""
+        if not self.left_out:
+            return []
+        count = "1 file" if len(self.left_out) == 1 else f"{len(self.left_out)} files"
+        return [f"{self.folder}: {count} left out that can't be decoded:", *(f"  {error}" for error in self.left_out)]
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of the files' names: what a resumed run must find again."""
         names = "\n".join(path.relative_to(self.folder).as_posix() for path in self.paths)
@@ -142,52 +165,63 @@ def open_folder(folder: Path, config: DataConfig, *, budget: float) -> ImageFold
     return ImageFolder(folder, paths, images, left_out, read)
 
 
-@dataclass
-class UnpairedBatches(Dataset[UnpairedBatch]):
-    """One process's parts of the batches, indexed by part: step · accumulation + its number in the step.
+def open_folders(config: DataConfig, share: Share) -> "UnpairedBatches":
+    """Both domains' images, decoded into memory as far as the budget goes, and the files that were left out."""
+    folder_a, folder_b = training_folders(config)
+    a = open_folder(folder_a, config, budget=config.cache_gb * 1e9)
+    b = open_folder(folder_b, config, budget=config.cache_gb * 1e9 - a.bytes_in_memory)
+    return UnpairedBatches(a, b, config, share)
 
-    Each part holds the images at `positions(part)` of the step's global batch.
-    """
 
-    a: ImageFolder
-    b: ImageFolder
-    size: int
-    seed: int
-    batch_size: int
-    accumulation: int = 1
-    rank: int = 0
-    processes: int = 1
+class UnpairedBatches(Batches[UnpairedBatch, Batch]):
+    """One process's parts of the batches: each holds the images at `share.positions(part)` of its step."""
 
-    def positions(self, part: int) -> range:
-        """Which images of the step's global batch these are."""
-        count = self.batch_size // (self.processes * self.accumulation)
-        start = (self.rank * self.accumulation + part % self.accumulation) * count
-        return range(start, start + count)
+    def __init__(self, a: ImageFolder, b: ImageFolder, config: DataConfig, share: Share) -> None:
+        self.a, self.b, self.config, self.share = a, b, config, share
+        self.fingerprints = {"a": a.fingerprint, "b": b.fingerprint}
+        self.summary = f"{len(a)} {'image' if len(a) == 1 else 'images'} in a, {len(b)} in b"
+        self.left_out = a.complaints + b.complaints
+        self.workers = config.workers if a.images is None or b.images is None else 0
+        self.images_a_step = 2 * share.batch_size
 
     def __getitem__(self, part: int) -> UnpairedBatch:
-        step = part // self.accumulation
-        x_a, u_a = self.draw("a", self.a, step, self.positions(part))
-        x_b, u_b = self.draw("b", self.b, step, self.positions(part))
+        step, positions = self.share.step(part), self.share.positions(part)
+        x_a, u_a = self.draw("a", self.a, step, positions)
+        x_b, u_b = self.draw("b", self.b, step, positions)
         return UnpairedBatch(x_a, x_b, u_a, u_b)
+
+    def prepare(self, stored: UnpairedBatch, part: int, device: torch.device) -> Batch:
+        on_gpu = device.type == "cuda"
+
+        def augmented(x: Tensor, u: Tensor) -> Tensor:
+            x, u = (tensor.to(device, non_blocking=True) for tensor in (x, u))
+            y = augment(x, u, flip=self.config.flip, zoom=self.config.zoom, jitter=self.config.jitter)
+            return y.contiguous(memory_format=torch.channels_last) if on_gpu else y
+
+        x_a, x_b = augmented(stored.x_a, stored.u_a), augmented(stored.x_b, stored.u_b)
+        return Batch(x_a, x_b, self.share.step(part), self.share.positions(part), self.share.seed)
 
     def draw(self, domain: str, folder: ImageFolder, step: int, positions: range) -> tuple[Tensor, Tensor]:
         """The domain's crops at these positions, and each one's uniform draws."""
         crops, uniforms = [], []
-        for position in positions:
-            u = draws.uniforms(DRAWS_PER_IMAGE, self.seed, "augment", domain, step, position)
-            image = folder[self.index(domain, len(folder), step * self.batch_size + position)]
-            top, left = (int(u[axis] * (side - self.size + 1)) for axis, side in enumerate(image.shape[1:]))
-            crops.append(image[:, top : top + self.size, left : left + self.size])
+        size, seed = self.config.size, self.share.seed
+        for position, index in zip(positions, self.share.visited(len(folder), domain, step, positions), strict=True):
+            u = draws.uniforms(DRAWS_PER_IMAGE, seed, "augment", domain, step, position)
+            image = folder[index]
+            top, left = (int(u[axis] * (side - size + 1)) for axis, side in enumerate(image.shape[1:]))
+            crops.append(image[:, top : top + size, left : left + size])
             uniforms.append(u)
         return torch.stack(crops), torch.stack(uniforms)
 
-    def index(self, domain: str, count: int, number: int) -> int:
-        """Which of the domain's `count` images is image `number` of the training."""
-        epoch, place = divmod(number, count)
-        return int(order(count, self.seed, domain, epoch)[place])
+    def centres(self, count: int) -> tuple[Tensor, Tensor]:
+        """The centres of a few images of each domain, evenly spaced in the folder: uint8 (count, C, size, size)."""
+        return self.centres_of(self.a, count), self.centres_of(self.b, count)
 
-
-@functools.lru_cache(maxsize=4)
-def order(count: int, seed: int, domain: str, epoch: int) -> Tensor:
-    """The random order in which an epoch visits a domain's images: int64 (count,)."""
-    return draws.permutation(count, seed, "order", domain, epoch)
+    def centres_of(self, folder: ImageFolder, count: int) -> Tensor:
+        size = self.config.size
+        crops = []
+        for number in range(min(count, len(folder))):
+            image = folder[number * len(folder) // min(count, len(folder))]
+            top, left = ((side - size) // 2 for side in image.shape[1:])
+            crops.append(image[:, top : top + size, left : left + size])
+        return torch.stack(crops + crops[:1] * (count - len(crops)))

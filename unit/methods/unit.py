@@ -10,18 +10,22 @@ exchanged. λ0 … λ4 are the paper's weights. L1 and μ² are averaged over al
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
 from unit import draws
-from unit.config import ConfigError, DiscriminatorConfig, LossConfig, ModelConfig
+from unit.config import ConfigError
+from unit.config.unit import ModelConfig, UnitConfig
 from unit.core.autoencoder import Autoencoder
 from unit.core.posterior import UnitGaussian, mean_square
+from unit.data.batches import Batches, Share
+from unit.data.folders import Batch, UnpairedBatches, open_folders
+from unit.data.images import to_float, to_uint8
 from unit.losses import discriminator_loss, fooling_loss
-from unit.methods.method import Batch, Method, Phase
+from unit.methods.method import Grid, Method, Phase, detached, sum_of
 from unit.networks.blocks import both, initialize, residual_blocks
 from unit.networks.discriminator import Discriminators
 from unit.networks.encoder import Encoder, encoder_private
@@ -30,6 +34,9 @@ from unit.perceptual import PerceptualDistance
 
 Direction = Literal["a2b", "b2a"]
 VAE = Autoencoder[Encoder, Generator]
+
+SAMPLES = 4
+"""Images of each domain in a sample grid."""
 
 
 class Noise(NamedTuple):
@@ -162,20 +169,20 @@ class Translator(nn.Module):
         return target.decode(source.encode(x).sample(None))
 
 
-class Unit(Method):
+class Unit(Method[Batch]):
     """The two players: the translator (E and G) and the discriminators (D)."""
 
-    averaged = "translator"
-
-    def __init__(
-        self, model: ModelConfig, discriminator: DiscriminatorConfig, loss: LossConfig, *, channels: Literal[1, 3]
-    ) -> None:
-        self.translator = Translator(model, channels=channels)
-        self.discriminators = Discriminators(channels, padding=model.padding, init=model.init, **asdict(discriminator))
+    def __init__(self, config: UnitConfig) -> None:
+        model, loss, channels = config.model, config.loss, config.data.channels
+        self.config = config
+        self.loss = loss
+        self.translator = self.model = Translator(model, channels=channels)
+        self.discriminators = Discriminators(
+            channels, padding=model.padding, init=model.init, **asdict(config.discriminator)
+        )
         self.networks = {"discriminators": self.discriminators, "translator": self.translator}
         if not loss.gan:
             del self.networks["discriminators"]
-        self.loss = loss
         self.regularized = model.regularizer == "kl"
         self.streams = Streams(
             reconstruction=loss.reconstruction > 0,
@@ -188,6 +195,10 @@ class Unit(Method):
         if self.perceptual is not None:
             self.perceptual.to(device)
 
+    def open(self, share: Share) -> UnpairedBatches:
+        self.check_size(self.config.data.size)
+        return open_folders(self.config.data, share)
+
     def check_size(self, size: int) -> None:
         """Raise ConfigError unless the networks can take images of `size` × `size`; nothing is computed."""
         x = torch.empty(1, self.translator.channels, size, size, device="meta")
@@ -197,6 +208,16 @@ class Unit(Method):
                     copy.deepcopy(network).to("meta")(x, x)
         except (RuntimeError, ValueError) as error:
             raise ConfigError(f"data.size: {size} is too small for these networks ({error})") from error
+
+    @torch.no_grad()
+    def samples(self, model: nn.Module, batches: Batches[Any, Batch], device: torch.device) -> Grid:
+        """Each row shows x_a, x_aa, x_ab, x_aba and then x_b, x_bb, x_ba, x_bab: an image, its reconstruction, its
+        translation and the translation brought back."""
+        assert isinstance(model, Translator) and isinstance(batches, UnpairedBatches)
+        x_a, x_b = (to_float(x).to(device) for x in batches.centres(SAMPLES))
+        out = model(x_a, x_b)
+        columns = [x_a, out.x_aa, out.x_ab, out.x_aba, x_b, out.x_bb, out.x_ba, out.x_bab]
+        return Grid(to_uint8(torch.stack([column.float() for column in columns], dim=1).flatten(0, 1)), len(columns))
 
     def noise(self, batch: Batch) -> Noise:
         """The step's latent noise, a function of (seed, code, step, position)."""
@@ -279,11 +300,3 @@ class Unit(Method):
                     "perceptual_b": self.perceptual(batch.x_b, out.x_ba),
                 },
             )
-
-
-def sum_of(terms: dict[str, Tensor]) -> Tensor:
-    return torch.stack(list(terms.values())).sum()
-
-
-def detached(terms: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach() for name, value in terms.items()}

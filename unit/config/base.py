@@ -1,0 +1,123 @@
+"""The configuration of a run: typed, in YAML, each key also a command-line option (`--optim.lr 2e-4`).
+
+Values are checked here, at the border; what is inside can rely on them.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+
+class ConfigError(ValueError):
+    """A wrong command or config: one line that says what was wrong, what was given and what is allowed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+def at_least(key: str, value: float, low: float) -> None:
+    within(key, value, low, math.inf)
+
+
+def within(key: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high or math.isinf(value):
+        allowed = f"at least {low}" if math.isinf(high) else f"{low} to {high}"
+        raise ConfigError(f"{key}: expected {allowed}, got {value}")
+
+
+def fraction(key: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise ConfigError(f"{key}: expected at least 0 and below 1, got {value}")
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """Adam, its schedule and the moving average of the weights."""
+
+    lr: float = 1e-4
+    """learning rate"""
+    beta1: float = 0.5
+    """Adam's β1"""
+    beta2: float = 0.999
+    """Adam's β2"""
+    weight_decay: float = 1e-4
+    """L2 penalty in Adam's gradient"""
+    schedule: Literal["constant", "linear", "step", "cosine"] = "constant"
+    """the learning rate's course: linear falls to 0 from decay_start on; step multiplies by step_factor every
+    step_every steps; cosine falls to 0 over the whole training"""
+    warmup: int = 0
+    """steps over which the learning rate rises to its course"""
+    decay_start: int = 0
+    """step at which the linear schedule begins to fall"""
+    step_every: int = 100_000
+    """steps between two falls of the step schedule"""
+    step_factor: float = 0.5
+    """factor of each fall of the step schedule"""
+    ema: float = 0.999
+    """decay of the exponential moving average of the translator's weights, which is the finished model (0: none)"""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.lr < math.inf:
+            raise ConfigError(f"optim.lr: expected a number above 0, got {self.lr}")
+        fraction("optim.beta1", self.beta1)
+        fraction("optim.beta2", self.beta2)
+        fraction("optim.ema", self.ema)
+        at_least("optim.weight_decay", self.weight_decay, 0)
+        at_least("optim.warmup", self.warmup, 0)
+        at_least("optim.decay_start", self.decay_start, 0)
+        at_least("optim.step_every", self.step_every, 1)
+        within("optim.step_factor", self.step_factor, 0, 1)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long, in which batches, and what is written on the way."""
+
+    steps: int = 100_000
+    """training steps (one D step and one E+G step each)"""
+    batch_size: int = 1
+    """images of each domain a step, over all processes together"""
+    accumulation: int = 1
+    """parts that a process's share of the batch is taken in, to save memory; the result is the same"""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """precision of the networks' arithmetic; auto is bf16 on a GPU that has it, else fp32"""
+    log_every: int = 50
+    """steps between two lines of metrics.jsonl"""
+    sample_every: int = 1000
+    """steps between two grids of sample images"""
+    checkpoint_every: int = 5000
+    """steps between two checkpoints"""
+    keep: int = 2
+    """how many checkpoints are kept, at least 2"""
+
+    def __post_init__(self) -> None:
+        at_least("train.steps", self.steps, 1)
+        at_least("train.batch_size", self.batch_size, 1)
+        at_least("train.accumulation", self.accumulation, 1)
+        at_least("train.log_every", self.log_every, 1)
+        at_least("train.sample_every", self.sample_every, 1)
+        at_least("train.checkpoint_every", self.checkpoint_every, 1)
+        at_least("train.keep", self.keep, 2)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Where the run is written, and its seed."""
+
+    output: str = "runs/unit"
+    """the run's folder"""
+    seed: int = 0
+    """seed of the weights and of every random draw"""
+    tracker: Literal["tensorboard", "wandb", "mlflow", "none"] = "tensorboard"
+    """experiment tracker beside metrics.jsonl; wandb and mlflow must be installed"""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that defines a training. Each method adds its own sections to these."""
+
+    method: ClassVar[str]
+    """the method's name in a config"""
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    run: RunConfig = field(default_factory=RunConfig)
