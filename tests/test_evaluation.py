@@ -11,7 +11,7 @@ from unit.data.images import read_image, write_image
 from unit.data.toymaps import PALETTE
 from unit.evaluation.paired import evaluate_maps
 from unit.evaluation.unpaired import evaluate_unpaired
-from unit.methods.unit import Translator
+from unit.methods.translator import Translator
 
 
 class Inverter(Translator):

@@ -20,7 +20,8 @@ from unit.core.posterior import UnitGaussian, mean_square
 from unit.data.folders import Batch
 from unit.losses import GanKind, discriminator_loss, fooling_loss, gan_fake, gan_fool, gan_real
 from unit.methods.method import Phase
-from unit.methods.unit import Noise, Streams, Translations, Unit
+from unit.methods.translator import Noise, Streams, Translations
+from unit.methods.unit import Unit
 from unit.networks.discriminator import PatchDiscriminator
 from unit.optim import adam
 from unit.training import learn
@@ -564,6 +565,7 @@ def test_streams_that_are_not_wanted_are_absent() -> None:
     out = method.translator(batch.x_a, batch.x_b, None, Streams(reconstruction=False, cycle_code=False, cycle=False))
     assert {name for name, value in out._asdict().items() if value is None} == {
         "x_aa", "x_bb", "mu_ab", "mu_ba", "x_aba", "x_bab",
+        "log_variance_a", "log_variance_b", "log_variance_ab", "log_variance_ba",
     }  # fmt: skip
     full = method.translator(batch.x_a, batch.x_b)
     torch.testing.assert_close(out.x_ab, full.x_ab, rtol=0, atol=1e-12)

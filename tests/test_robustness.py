@@ -21,7 +21,8 @@ import unit
 from unit import checkpoint, training
 from unit.checkpoint import Checkpoint, CheckpointError
 from unit.config.unit import ModelConfig
-from unit.methods.unit import Translator, Unit
+from unit.methods.translator import Translator
+from unit.methods.unit import Unit
 from unit.model import load
 from unit.options import parse
 

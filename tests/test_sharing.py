@@ -14,7 +14,8 @@ from unit.config import OptimConfig
 from unit.config.unit import DiscriminatorConfig, ModelConfig, UnitConfig
 from unit.data.folders import Batch
 from unit.methods.build import describe
-from unit.methods.unit import Translator, Unit
+from unit.methods.translator import Translator
+from unit.methods.unit import Unit
 from unit.model import load, save_model
 from unit.networks.discriminator import Discriminators
 from unit.optim import adam, moving_average

@@ -11,7 +11,7 @@ from unit.config.data import DataConfig
 from unit.config.unit import ModelConfig, UnitConfig
 from unit.data.images import read_image, to_float, to_uint8, write_image
 from unit.methods.build import describe
-from unit.methods.unit import Translator
+from unit.methods.translator import Translator
 from unit.model import save_model
 
 

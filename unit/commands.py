@@ -9,9 +9,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from unit.config import ConfigError
 from unit.options import located
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from unit.methods.translator import Translator
 
 UsageErrors = (ValueError, FileNotFoundError, NotADirectoryError, FileExistsError, PermissionError)
 
@@ -40,10 +46,17 @@ def train(arguments: list[str]) -> int:
         except training.RunError as error:
             return fail(error, 1)
         if os.environ.get("RANK", "0") == "0":
-            print(f"finished: translate with `python translate.py --model {folder} --input … --output …`")
+            print(f"finished: {then(config.method, folder)}")
         return 0
 
     return answered(run)
+
+
+def then(method: str, run: Path) -> str:
+    """What to do with a finished run."""
+    if method == "unit":
+        return f"translate with `python translate.py --model {run} --input … --output …`"
+    return f"see `python -m unit evaluate --model {run}` and `python -m unit plot --model {run} --output …`"
 
 
 def option(arguments: list[str], name: str) -> str | None:
@@ -101,26 +114,70 @@ def translate(arguments: list[str]) -> int:
 
 def main(arguments: list[str]) -> int:
     """python -m unit: what is done with a finished model."""
-    command = argparse.ArgumentParser(prog="python -m unit", description="Score a finished model.", allow_abbrev=False)
+    command = argparse.ArgumentParser(
+        prog="python -m unit", description="Score a finished model, or draw its pictures.", allow_abbrev=False
+    )
     commands = command.add_subparsers(dest="command", required=True)
-    score = commands.add_parser("evaluate", help="score a model on root/testA and testB")
+    score = commands.add_parser("evaluate", help="a model's figures on images that it has not seen")
     add = score.add_argument
     add("--model", required=True, help="a model's or a run's folder")
-    add("--root", required=True, help="folder that holds testA and testB (and trainA and trainB without --palette)")
+    add(
+        "--root",
+        help="of a translator, the folder that holds testA and testB (and trainA and trainB without --palette); of an "
+        "autoencoder, the digits' (default: the run's data.root)",
+    )
+    add(
+        "--split",
+        choices=("test", "held_out"),
+        default="test",
+        help="of an autoencoder: the test images, or the training images that data.held_out set aside",
+    )
     add(
         "--palette", choices=("maps", "toymaps"), help="testA and testB are photographs and true maps of the same names"
     )
     add("--resize", type=int, metavar="N", help="scale images to a shorter side of N pixels")
     add("--size", type=int, metavar="N", default=64, help="without --palette: side of the centre square (default: 64)")
     add("--grid", metavar="FILE", help="with --palette: write a picture of inputs, translations and truths")
+    draw = commands.add_parser("plot", help="an autoencoder's pictures")
+    draw.add_argument("--model", required=True, help="a model's or a run's folder")
+    draw.add_argument("--root", help="the digits' folder (default: the run's data.root)")
+    draw.add_argument("--output", required=True, help="folder for the pictures, which are named after what they show")
+    draw.add_argument("--overwrite", action="store_true", help="replace pictures that are there")
     options = command.parse_args(arguments)
 
     def run() -> int:
+        from unit.methods.translator import Translator
+        from unit.model import load_model
+
+        model = load_model(options.model)
+        if not isinstance(model, Translator):
+            return of_digits(model)
+        if options.command == "plot":
+            raise ConfigError(f"{options.model} holds a translator; plot draws autoencoders of digits")
+        if options.root is None:
+            raise ConfigError("--root: expected the folder that holds testA and testB")
+        return of_translator(model)
+
+    def of_digits(model: "nn.Module") -> int:
+        from unit.data.digit_batches import open_digits
+        from unit.evaluation.digits import evaluate_digits, table
+        from unit.model import digits_of
+        from unit.report.digits import plot
+
+        data = digits_of(options.model, root=options.root)
+        if options.command == "plot":
+            for path in plot(model, open_digits(data, "test"), Path(options.output), overwrite=options.overwrite):
+                print(path)
+            return 0
+        split: Literal["test", "held_out"] = options.split
+        print(table(evaluate_digits(model, open_digits(data, split), open_digits(data, "train"))))
+        return 0
+
+    def of_translator(model: "Translator") -> int:
         from unit.evaluation.paired import evaluate_maps
         from unit.evaluation.unpaired import evaluate_unpaired
-        from unit.model import load
 
-        model, root = load(options.model), Path(options.root)
+        root = Path(options.root)
         if options.palette is None:
             print(evaluate_unpaired(model, root, resize=options.resize, size=options.size).table())
         else:

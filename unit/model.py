@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import unit
 from unit import checkpoint
 from unit.checkpoint import CheckpointError
 from unit.config import ConfigError
+from unit.config.autoencoders import AutoencoderConfig
+from unit.config.data import DigitsConfig
 from unit.methods.build import describe, method_of, model_of
-from unit.methods.unit import Translator
+from unit.methods.translator import Translator
 from unit.options import parse
 
 FORMAT = 1
@@ -64,6 +67,22 @@ def load(folder: str | Path, *, device: torch.device | str = "cpu") -> Translato
     if not isinstance(model, Translator):
         raise CheckpointError(f"{folder} holds no translator but a model of digits; use `python -m unit plot` with it")
     return model
+
+
+def digits_of(folder: str | Path, *, root: str | None) -> DigitsConfig:
+    """Where the digits of a model lie: the run's own data section, with another root if one is given.
+
+    Raises ConfigError where the folder is a model's alone, with no run around it, and no root is given.
+    """
+    saved = Path(folder) / "config.yaml"
+    if saved.is_file():
+        config = parse(["--config", str(saved)])
+        assert isinstance(config, AutoencoderConfig)
+        data = config.data
+        return data if root is None else replace(data, root=root)
+    if root is None:
+        raise ConfigError(f"--root: {folder} is no run's folder; expected the digits' folder")
+    return DigitsConfig(root=root, name="mnist" if read_description(Path(folder)).get("size") == 28 else "usps")
 
 
 def read_description(folder: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from unit.data.images import (
     to_uint8,
     write_image,
 )
-from unit.methods.unit import Direction, Translator
+from unit.methods.translator import Direction, Translator
 from unit.model import load
 
 Format = Literal["png", "jpg", "webp", "tif", "bmp"]

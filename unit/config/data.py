@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from unit.config.base import at_least, within
+from unit.config.base import ConfigError, at_least, within
 
 
 @dataclass(frozen=True)
@@ -41,3 +41,42 @@ class DataConfig:
         at_least("data.workers", self.workers, 0)
         if self.resize is not None:
             at_least("data.resize", self.resize, self.size)
+
+
+@dataclass(frozen=True)
+class DigitsConfig:
+    """Handwritten digits, in memory."""
+
+    name: Literal["mnist", "usps"] = "mnist"
+    """which digits: MNIST (28×28) or USPS (16×16)"""
+    root: str = "datasets/mnist"
+    """folder of MNIST's four idx files, gzipped or not, or of usps.h5"""
+    download: bool = True
+    """get MNIST into root where it is not there"""
+    held_out: int = 0
+    """how many of the last training images are set aside, to choose hyper-parameters on (evaluate --split held_out)"""
+
+    def __post_init__(self) -> None:
+        at_least("data.held_out", self.held_out, 0)
+
+    @property
+    def size(self) -> int:
+        """Side of the images, in pixels."""
+        return 28 if self.name == "mnist" else 16
+
+
+@dataclass(frozen=True)
+class LabelledDigitsConfig(DigitsConfig):
+    """Digits of which some have labels: every image is trained on, and beside them those that keep theirs."""
+
+    labelled: int = 100
+    """how many training images keep their labels, as many of each digit (0: none)"""
+    labelled_batch: int = 100
+    """labelled images a step, beside train.batch_size images without labels"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least("data.labelled", self.labelled, 0)
+        at_least("data.labelled_batch", self.labelled_batch, 1)
+        if self.labelled % 10:
+            raise ConfigError(f"data.labelled: expected as many of each of 10 digits, got {self.labelled}")

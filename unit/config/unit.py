@@ -1,10 +1,11 @@
 """UNIT's sections: the two VAEs, the discriminators, and the objective's weights."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from unit.config.base import Config, ConfigError, at_least, within
 from unit.config.data import DataConfig
+from unit.core.regularizer import RegularizerKind
 from unit.losses import GanKind
 from unit.networks.blocks import Init, Norm, Padding, Upsampling
 
@@ -21,8 +22,9 @@ class ModelConfig:
     """residual blocks in an encoder, and as many in a generator"""
     shared_blocks: int = 1
     """how many of them the two domains share: an encoder's last ones, a generator's first ones (0: none)"""
-    regularizer: Literal["kl", "none"] = "kl"
-    """what pulls q(z) towards N(0, I): the KL divergence, or nothing"""
+    regularizer: RegularizerKind = "kl"
+    """what pulls the codes towards N(0, I): kl, the KL divergence with unit variance (the paper's); kl_learned, with a
+    variance that the encoder learns; mmd or adversarial, of codes without noise; or none"""
     down_kernel: int = 3
     """kernel size of the down-sampling convolutions"""
     up_kernel: int = 3
@@ -102,6 +104,10 @@ class LossConfig:
     """λ3, of the KL divergence in the cycle: the codes of images and of translations"""
     cycle: float = 100.0
     """λ4, of the round trip (L1 averaged over all elements)"""
+    mmd: float = 10.0
+    """in place of λ1 and λ3 with model.regularizer mmd: weight of the codes' maximum mean discrepancy"""
+    code_gan: float = 1.0
+    """in place of λ1 and λ3 with model.regularizer adversarial: weight of fooling the codes' discriminator"""
     perceptual: float = 0.0
     """weight of the domain-invariant VGG16 distance between an image and its translation"""
 
@@ -111,6 +117,8 @@ class LossConfig:
         at_least("loss.reconstruction", self.reconstruction, 0)
         at_least("loss.cycle_kl", self.cycle_kl, 0)
         at_least("loss.cycle", self.cycle, 0)
+        at_least("loss.mmd", self.mmd, 0)
+        at_least("loss.code_gan", self.code_gan, 0)
         at_least("loss.perceptual", self.perceptual, 0)
         if self.gan == self.reconstruction == self.cycle == 0:
             raise ConfigError(

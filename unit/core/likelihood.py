@@ -62,7 +62,21 @@ class Laplace:
         return output
 
 
-Likelihood = Bernoulli | Gaussian | Laplace
+@dataclass(frozen=True)
+class DiagonalGaussian:
+    """N(μ, diag σ²), both learned: the output holds μ and then log σ², side by side (for vectors, not images)."""
+
+    def nll(self, x: Tensor, output: Tensor) -> Tensor:
+        """½ Σ (x − μ)²/σ² + log σ² + log 2π: (B, n) and (B, 2n) → (B,)."""
+        mu, log_variance = output.chunk(2, dim=-1)
+        return 0.5 * ((x - mu).square() * (-log_variance).exp() + log_variance + math.log(2 * math.pi)).sum(-1)
+
+    def mean(self, output: Tensor) -> Tensor:
+        """μ: (B, 2n) → (B, n)."""
+        return output.chunk(2, dim=-1)[0]
+
+
+Likelihood = Bernoulli | Gaussian | Laplace | DiagonalGaussian
 
 
 def likelihood_of(kind: LikelihoodKind, scale: float) -> Likelihood:

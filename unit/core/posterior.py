@@ -59,6 +59,7 @@ def posterior_of(output: Tensor, kind: PosteriorKind) -> Posterior:
     """The posterior that an encoder's output (B, C, …) describes: it is μ, or for `gaussian` μ and then log σ²."""
     match kind:
         case "gaussian":
+            assert output.shape[1] % 2 == 0
             mu, log_variance = torch.chunk(output, 2, dim=1)
             return Gaussian(mu, log_variance)
         case "unit":
@@ -70,6 +71,14 @@ def posterior_of(output: Tensor, kind: PosteriorKind) -> Posterior:
 def encoder_channels(latent: int, kind: PosteriorKind) -> int:
     """How many channels an encoder's output needs for a code of `latent` channels."""
     return 2 * latent if kind == "gaussian" else latent
+
+
+def mean_divergence(q: Gaussian | UnitGaussian) -> Tensor:
+    """μ² + σ² − log σ² − 1 averaged over all elements, a scalar: twice the KL divergence for each latent dimension, and
+    with unit variance `mean_square`."""
+    if isinstance(q, UnitGaussian):
+        return mean_square(q.mu)
+    return (q.mu.square() + q.log_variance.exp() - q.log_variance - 1).mean()
 
 
 def mean_square(mu: Tensor) -> Tensor:

@@ -30,8 +30,8 @@ def imq_kernel(x: Tensor, y: Tensor, *, sd: float = 1.0) -> Tensor:
 
 
 def mmd(z: Tensor, prior: Tensor, *, sd: float = 1.0) -> Tensor:
-    """The maximum mean discrepancy of n ≥ 2 codes and n samples of the prior, whose standard deviation is `sd`, unbiased
-    within its terms: (…, n, d) each → (…), a scalar where there are no dimensions before (WAE-MMD, algorithm 2).
+    """The maximum mean discrepancy of n ≥ 2 codes and n samples of the prior, whose standard deviation is `sd`,
+    unbiased within its terms: (…, n, d) each → (…), a scalar of (n, d) (WAE-MMD, algorithm 2).
 
     Of two samples of one distribution it is 0 on average, and so may be negative.
     """

@@ -8,7 +8,7 @@ import torch
 from unit.data.images import find_images, read_image, write_grid
 from unit.data.toymaps import PALETTE
 from unit.evaluation.maps import MAPS_CONSTANT, MAPS_PALETTE, MapsScore, maps_score
-from unit.methods.unit import Translator
+from unit.methods.translator import Translator
 from unit.translation import carried
 
 SHOWN = 8

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from unit import draws
 from unit.data.images import find_images, read_image, to_float
-from unit.methods.unit import Direction, Translator
+from unit.methods.translator import Direction, Translator
 from unit.translation import carried
 
 BATCH = 64

@@ -10,7 +10,7 @@ exchanged. λ0 … λ4 are the paper's weights. L1 and μ² are averaged over al
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,159 +18,28 @@ from torch.nn.functional import l1_loss
 
 from unit import draws
 from unit.config import ConfigError
-from unit.config.unit import ModelConfig, UnitConfig
-from unit.core.autoencoder import Autoencoder
-from unit.core.posterior import UnitGaussian, mean_square
+from unit.config.unit import LossConfig, UnitConfig
+from unit.core.posterior import Gaussian, mean_divergence, mean_square
+from unit.core.regularizer import RegularizerKind, mmd
 from unit.data.batches import Batches, Share
 from unit.data.folders import Batch, UnpairedBatches, open_folders
 from unit.data.images import to_float, to_uint8
 from unit.losses import discriminator_loss, fooling_loss
 from unit.methods.method import Grid, Method, Phase, detached, sum_of
-from unit.networks.blocks import both, initialize, residual_blocks
-from unit.networks.discriminator import Discriminators
-from unit.networks.encoder import Encoder, encoder_private
-from unit.networks.generator import Generator, generator_private
+from unit.methods.translator import TRANSLATIONS_ALONE, Noise, Streams, Translations, Translator
+from unit.networks.discriminator import Discriminators, code_discriminator
 from unit.perceptual import PerceptualDistance
-
-Direction = Literal["a2b", "b2a"]
-VAE = Autoencoder[Encoder, Generator]
 
 SAMPLES = 4
 """Images of each domain in a sample grid."""
 
-
-class Noise(NamedTuple):
-    """ε ~ N(0, I) for the four codes of a step, each of the code's shape: of x_a, x_b, x_ab and x_ba."""
-
-    a: Tensor
-    b: Tensor
-    ab: Tensor
-    ba: Tensor
-
-
-class Streams(NamedTuple):
-    """What is wanted beside the translations: a loss of weight 0 is not computed, nor what only it needs."""
-
-    reconstruction: bool = True
-    cycle_code: bool = True
-    cycle: bool = True
-
-
-ALL_STREAMS = Streams()
-TRANSLATIONS_ALONE = Streams(reconstruction=False, cycle_code=False, cycle=False)
-
-
-class Translations(NamedTuple):
-    """All that one pass through both VAEs gives: images (B, C, H, W) in [-1, 1], code means (B, c, h, w)."""
-
-    mu_a: Tensor
-    mu_b: Tensor
-    x_ab: Tensor
-    x_ba: Tensor
-    x_aa: Tensor | None = None
-    x_bb: Tensor | None = None
-    mu_ab: Tensor | None = None
-    mu_ba: Tensor | None = None
-    x_aba: Tensor | None = None
-    x_bab: Tensor | None = None
-
-
-class Translator(nn.Module):
-    """The two VAEs. With `config.shared_blocks` > 0 the encoders' last residual blocks are one module, and so are the
-    generators' first ones."""
-
-    def __init__(self, config: ModelConfig, *, channels: Literal[1, 3]) -> None:
-        super().__init__()
-        self.config = config
-        self.channels: Literal[1, 3] = channels
-        code = config.width << config.downsamplings
-        shared = config.shared_blocks
-        high_e = residual_blocks(shared, code, padding=config.padding)
-        high_g = residual_blocks(shared, code, padding=config.padding)
-
-        def vae() -> VAE:
-            encoder = encoder_private(
-                channels,
-                width=config.width,
-                downsamplings=config.downsamplings,
-                blocks=config.blocks - shared,
-                kernel=config.down_kernel,
-                norm=config.encoder_norm,
-                slope=config.slope,
-                padding=config.padding,
-            )
-            generator = generator_private(
-                channels,
-                width=config.width,
-                upsamplings=config.downsamplings,
-                blocks=config.blocks - shared,
-                upsampling=config.upsampling,
-                kernel=config.up_kernel,
-                last_kernel=config.last_kernel,
-                norm=config.generator_norm,
-                slope=config.slope,
-                padding=config.padding,
-            )
-            return Autoencoder(Encoder(encoder, high_e), Generator(high_g, generator))
-
-        self.a = vae()
-        self.b = vae()
-        initialize(self, config.init)
-
-    @property
-    def stride(self) -> int:
-        """Image sides must be multiples of this."""
-        return 1 << self.config.downsamplings
-
-    def code_shape(self, x: Tensor) -> tuple[int, int, int]:
-        """(c, h, w) of one image's code."""
-        return self.config.width << self.config.downsamplings, x.shape[2] // self.stride, x.shape[3] // self.stride
-
-    def encode(self, x_a: Tensor, x_b: Tensor) -> tuple[UnitGaussian, UnitGaussian]:
-        """q_a(z|x_a) and q_b(z|x_b); the shared layers run once."""
-        e_a, e_b = self.a.encoder, self.b.encoder
-        mu_a, mu_b = both(e_a.shared, e_a.private(x_a), e_b.private(x_b))
-        return UnitGaussian(mu_a), UnitGaussian(mu_b)
-
-    def forward(
-        self, x_a: Tensor, x_b: Tensor, noise: Noise | None = None, streams: Streams = ALL_STREAMS
-    ) -> Translations:
-        """Each image encoded once, each translation made once, the shared layers run on both domains' batches at once.
-
-        Without noise every code is its posterior's mean (inference).
-        """
-        n_a, n_b = len(x_a), len(x_b)
-        eps_a, eps_b, eps_ab, eps_ba = noise or (None, None, None, None)
-        q_a, q_b = self.encode(x_a, x_b)
-        h = self.a.decoder.shared(torch.cat([q_a.sample(eps_a), q_b.sample(eps_b)]))
-        x_aa = x_bb = None
-        if streams.reconstruction:
-            x_aa, x_ba = self.a.decoder.private(h).split([n_a, n_b])
-            x_ab, x_bb = self.b.decoder.private(h).split([n_a, n_b])
-        else:
-            x_ba = self.a.decoder.private(h[n_a:])
-            x_ab = self.b.decoder.private(h[:n_a])
-        out = Translations(q_a.mu, q_b.mu, x_ab, x_ba, x_aa, x_bb)
-        if not (streams.cycle_code or streams.cycle):
-            return out
-        q_ba, q_ab = self.encode(x_ba, x_ab)
-        out = out._replace(mu_ab=q_ab.mu, mu_ba=q_ba.mu)
-        if not streams.cycle:
-            return out
-        h = self.a.decoder.shared(torch.cat([q_ab.sample(eps_ab), q_ba.sample(eps_ba)]))
-        return out._replace(x_aba=self.a.decoder.private(h[:n_a]), x_bab=self.b.decoder.private(h[n_a:]))
-
-    def translate(self, x: Tensor, direction: Direction = "a2b") -> Tensor:
-        """Carry images to the other domain, without latent noise: (B, C, H, W) in [-1, 1] → the same.
-
-        H and W must be multiples of `stride`.
-        """
-        source, target = (self.a, self.b) if direction == "a2b" else (self.b, self.a)
-        return target.decode(source.encode(x).sample(None))
+PLACES = 256
+"""Places of an image's code that the maximum mean discrepancy is taken over."""
 
 
 class Unit(Method[Batch]):
-    """The two players: the translator (E and G) and the discriminators (D)."""
+    """The two players: the translator (E and G) and the discriminators (D); a third, the judge of codes, where they are
+    regularised by an adversary."""
 
     def __init__(self, config: UnitConfig) -> None:
         model, loss, channels = config.model, config.loss, config.data.channels
@@ -183,12 +52,12 @@ class Unit(Method[Batch]):
         self.networks = {"discriminators": self.discriminators, "translator": self.translator}
         if not loss.gan:
             del self.networks["discriminators"]
-        self.regularized = model.regularizer == "kl"
-        self.streams = Streams(
-            reconstruction=loss.reconstruction > 0,
-            cycle_code=self.regularized and loss.cycle_kl > 0,
-            cycle=loss.cycle > 0,
-        )
+        self.judge = code_discriminator(model.width << model.downsamplings)
+        if model.regularizer == "adversarial" and loss.code_gan:
+            self.networks = {"judge": self.judge} | self.networks
+        real, translated = weights_of_codes(model.regularizer, loss)
+        self.weight_of_codes, self.weight_of_translated = real, translated
+        self.streams = Streams(reconstruction=loss.reconstruction > 0, cycle_code=translated > 0, cycle=loss.cycle > 0)
         self.perceptual = PerceptualDistance() if loss.perceptual else None
 
     def to(self, device: torch.device) -> None:
@@ -219,37 +88,43 @@ class Unit(Method[Batch]):
         columns = [x_a, out.x_aa, out.x_ab, out.x_aba, x_b, out.x_bb, out.x_ba, out.x_bab]
         return Grid(to_uint8(torch.stack([column.float() for column in columns], dim=1).flatten(0, 1)), len(columns))
 
-    def noise(self, batch: Batch) -> Noise:
-        """The step's latent noise, a function of (seed, code, step, position)."""
+    def noise(self, batch: Batch) -> Noise | None:
+        """The step's latent noise, a function of (seed, code, step, position); none where codes are deterministic."""
+        if self.translator.a.posterior == "deterministic":
+            return None
         shape = self.translator.code_shape(batch.x_a)
-        return Noise(
-            *(
-                draws.normals(
-                    shape,
-                    batch.seed,
-                    "latent",
-                    code,
-                    batch.step,
-                    positions=batch.positions,
-                    device=batch.x_a.device,
-                )
-                for code in Noise._fields
-            )
-        )
+        return Noise(*(normals(shape, batch, "latent", code) for code in Noise._fields))
 
     def phases(self, wrapped: Mapping[str, nn.Module], batch: Batch, *, recompute: bool) -> Iterator[Phase]:
-        """One D step on the detached translations, then one E+G step."""
+        """One D step on the detached translations, one of the judge on the codes, then one E+G step."""
         noise = self.noise(batch)
-        if self.loss.gan:
+        others = [name for name in self.networks if name != "translator"]
+        if others:
             with torch.set_grad_enabled(not recompute):
-                streams = TRANSLATIONS_ALONE if recompute else self.streams
+                cycle_code = self.streams.cycle_code and "judge" in others
+                streams = TRANSLATIONS_ALONE._replace(cycle_code=cycle_code) if recompute else self.streams
                 out = wrapped["translator"](batch.x_a, batch.x_b, noise, streams)
+        if "discriminators" in others:
             self.discriminators.requires_grad_(True)
             yield self.discriminator_phase(wrapped["discriminators"], batch, out)
-        if recompute or not self.loss.gan:
+        if "judge" in others:
+            self.judge.requires_grad_(True)
+            yield self.judge_phase(wrapped["judge"], batch, out)
+        if recompute or not others:
             out = wrapped["translator"](batch.x_a, batch.x_b, noise, self.streams)
         self.discriminators.requires_grad_(False)
+        self.judge.requires_grad_(False)
         yield self.translator_phase(batch, out)
+
+    def judge_phase(self, judge: nn.Module, batch: Batch, out: Translations) -> Phase:
+        """Samples of N(0, I) against codes, place by place, in one pass."""
+        codes = codes_of(out)
+        mu = torch.cat(list(codes.values())).detach()
+        shape = self.translator.code_shape(batch.x_a)
+        real = torch.cat([normals(shape, batch, "prior", code) for code in codes])
+        logits = judge(torch.cat([real, mu]))
+        loss = discriminator_loss([logits[: len(real)]], [logits[len(real) :]], "bce")
+        return Phase("judge", loss, {"judge": loss.detach()})
 
     def discriminator_phase(self, discriminators: nn.Module, batch: Batch, out: Translations) -> Phase:
         """−GAN of both domains, times λ0: real images against translations, judged in one pass."""
@@ -277,9 +152,8 @@ class Unit(Method[Batch]):
             logits_a, logits_b = self.discriminators(out.x_ba, out.x_ab)
             kind = loss.gan_kind
             yield loss.gan, {"gan_a": fooling_loss(logits_a, kind), "gan_b": fooling_loss(logits_b, kind)}
-        if self.regularized and loss.kl + loss.cycle_kl:
-            # CC holds KL(q(z|x)) too, so the weight of the codes of real images is λ1 + λ3.
-            yield loss.kl + loss.cycle_kl, {"kl_a": mean_square(out.mu_a), "kl_b": mean_square(out.mu_b)}
+        if self.weight_of_codes:
+            yield self.weight_of_codes, self.code_terms(batch, out, ["a", "b"])
         if out.x_aa is not None and out.x_bb is not None:
             yield (
                 loss.reconstruction,
@@ -288,8 +162,9 @@ class Unit(Method[Batch]):
                     "reconstruction_b": l1_loss(out.x_bb, batch.x_b),
                 },
             )
-        if self.streams.cycle_code and out.mu_ab is not None and out.mu_ba is not None:
-            yield loss.cycle_kl, {"cycle_kl_a": mean_square(out.mu_ab), "cycle_kl_b": mean_square(out.mu_ba)}
+        if self.weight_of_translated:
+            terms = self.code_terms(batch, out, ["ab", "ba"])
+            yield self.weight_of_translated, {f"cycle_{name[:-1]}": value for name, value in terms.items()}
         if out.x_aba is not None and out.x_bab is not None:
             yield loss.cycle, {"cycle_a": l1_loss(out.x_aba, batch.x_a), "cycle_b": l1_loss(out.x_bab, batch.x_b)}
         if self.perceptual is not None:
@@ -300,3 +175,66 @@ class Unit(Method[Batch]):
                     "perceptual_b": self.perceptual(batch.x_b, out.x_ba),
                 },
             )
+
+    def code_terms(self, batch: Batch, out: Translations, which: list[str]) -> dict[str, Tensor]:
+        """What pulls these codes towards N(0, I), each averaged over images and places."""
+        codes = {name: mu for name, mu in codes_of(out).items() if name in which}
+        match self.config.model.regularizer:
+            case "kl":
+                return {f"kl_{name}": mean_square(mu) for name, mu in codes.items()}
+            case "kl_learned":
+                return {
+                    f"kl_{name}": mean_divergence(Gaussian(mu, variance))
+                    for (name, mu), variance in zip(codes.items(), log_variances_of(out, which), strict=True)
+                }
+            case "mmd":
+                return {f"mmd_{name}": self.discrepancy(batch, name, mu) for name, mu in codes.items()}
+            case "adversarial":
+                logits = self.judge(torch.cat(list(codes.values()))).split(len(batch.x_a))
+                return {f"code_gan_{name}": fooling_loss([y], "bce") for name, y in zip(codes, logits, strict=True)}
+            case "none":
+                return {}
+
+    def discrepancy(self, batch: Batch, code: str, mu: Tensor) -> Tensor:
+        """The maximum mean discrepancy between the codes at an image's places and N(0, I), averaged over the images.
+
+        Of a large image PLACES are drawn. An image at a time, so that it is the same on any number of processes and
+        needs no batch larger than one.
+        """
+        places = mu.flatten(2).transpose(1, 2)
+        count = min(PLACES, places.shape[1])
+        chosen = draws.permutation(places.shape[1], batch.seed, "places", batch.step)[:count].to(mu.device)
+        return mmd(places[:, chosen], normals((count, mu.shape[1]), batch, "prior", code)).mean()
+
+
+def codes_of(out: Translations) -> dict[str, Tensor]:
+    """The codes' means that there are: of x_a, x_b and, where they were taken, of x_ab and x_ba."""
+    codes = {"a": out.mu_a, "b": out.mu_b, "ab": out.mu_ab, "ba": out.mu_ba}
+    return {name: mu for name, mu in codes.items() if mu is not None}
+
+
+def log_variances_of(out: Translations, which: list[str]) -> list[Tensor]:
+    every = {
+        "a": out.log_variance_a, "b": out.log_variance_b, "ab": out.log_variance_ab, "ba": out.log_variance_ba
+    }  # fmt: skip
+    return [value for name in which if (value := every[name]) is not None]
+
+
+def weights_of_codes(regularizer: RegularizerKind, loss: LossConfig) -> tuple[float, float]:
+    """The regulariser's weights on the codes of images and of translations."""
+    match regularizer:
+        case "kl" | "kl_learned":
+            # CC holds KL(q(z|x)) too, so the weight of the codes of real images is λ1 + λ3.
+            return loss.kl + loss.cycle_kl, loss.cycle_kl
+        case "mmd":
+            return loss.mmd, loss.mmd
+        case "adversarial":
+            return loss.code_gan, loss.code_gan
+        case "none":
+            return 0.0, 0.0
+
+
+def normals(shape: tuple[int, ...], batch: Batch, purpose: str, code: str) -> Tensor:
+    """N(0, 1) numbers for a code of each image of the batch: (B, *shape)."""
+    device = batch.x_a.device
+    return draws.normals(shape, batch.seed, purpose, code, batch.step, positions=batch.positions, device=device)

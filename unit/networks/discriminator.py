@@ -85,3 +85,12 @@ class Discriminators(nn.Module):
             logits_a.append(y_a)
             logits_b.append(y_b)
         return logits_a, logits_b
+
+
+def code_discriminator(channels: int, *, width: int = 256, slope: float = 0.2) -> nn.Sequential:
+    """Is the code at each place a sample of the prior? 1×1 convolutions: (B, channels, h, w) → logits (B, 1, h, w)."""
+    return nn.Sequential(
+        conv_block(channels, width, kernel=1, slope=slope),
+        conv_block(width, width, kernel=1, slope=slope),
+        nn.Conv2d(width, 1, 1),
+    )

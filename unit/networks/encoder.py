@@ -4,6 +4,7 @@ Its `private` part is a domain's own; its `shared` part, the high-level end, is 
 domains' encoders (UNIT, section 3 and appendix A).
 """
 
+import torch
 from torch import Tensor, nn
 
 from unit.networks.blocks import Norm, Padding, conv_block, residual_blocks
@@ -20,6 +21,17 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         mu: Tensor = self.shared(self.private(x))
         return mu
+
+
+class WithVariance(nn.Module):
+    """The mean h itself, and a log-variance that a 1×1 convolution makes of it: (B, C, h, w) → (B, 2C, h, w)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.log_variance = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return torch.cat([h, self.log_variance(h)], dim=1)
 
 
 def encoder_private(
