@@ -138,9 +138,10 @@ def main(arguments: list[str]) -> int:
     add("--resize", type=int, metavar="N", help="scale images to a shorter side of N pixels")
     add("--size", type=int, metavar="N", default=64, help="without --palette: side of the centre square (default: 64)")
     add("--grid", metavar="FILE", help="with --palette: write a picture of inputs, translations and truths")
-    draw = commands.add_parser("plot", help="an autoencoder's pictures")
+    draw = commands.add_parser("plot", help="an autoencoder's pictures, or a translator's codes")
     draw.add_argument("--model", required=True, help="a model's or a run's folder")
-    draw.add_argument("--root", help="the digits' folder (default: the run's data.root)")
+    draw.add_argument("--root", help="as for evaluate")
+    draw.add_argument("--resize", type=int, metavar="N", help="of a translator: scale images to a shorter side of N")
     draw.add_argument("--output", required=True, help="folder for the pictures, which are named after what they show")
     draw.add_argument("--overwrite", action="store_true", help="replace pictures that are there")
     options = command.parse_args(arguments)
@@ -152,8 +153,6 @@ def main(arguments: list[str]) -> int:
         model = load_model(options.model)
         if not isinstance(model, Translator):
             return of_digits(model)
-        if options.command == "plot":
-            raise ConfigError(f"{options.model} holds a translator; plot draws autoencoders of digits")
         if options.root is None:
             raise ConfigError("--root: expected the folder that holds testA and testB")
         return of_translator(model)
@@ -166,8 +165,8 @@ def main(arguments: list[str]) -> int:
 
         data = digits_of(options.model, root=options.root)
         if options.command == "plot":
-            for path in plot(model, open_digits(data, "test"), Path(options.output), overwrite=options.overwrite):
-                print(path)
+            pictures = plot(model, open_digits(data, "test"), Path(options.output), overwrite=options.overwrite)
+            print(*pictures, sep="\n")
             return 0
         split: Literal["test", "held_out"] = options.split
         print(table(evaluate_digits(model, open_digits(data, split), open_digits(data, "train"))))
@@ -176,8 +175,13 @@ def main(arguments: list[str]) -> int:
     def of_translator(model: "Translator") -> int:
         from unit.evaluation.paired import evaluate_maps
         from unit.evaluation.unpaired import evaluate_unpaired
+        from unit.report.codes import plot_codes
 
         root = Path(options.root)
+        if options.command == "plot":
+            output = Path(options.output)
+            print(*plot_codes(model, root, output, resize=options.resize, overwrite=options.overwrite), sep="\n")
+            return 0
         if options.palette is None:
             print(evaluate_unpaired(model, root, resize=options.resize, size=options.size).table())
         else:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from unit.config.base import Config, ConfigError, at_least
+from unit.config.base import Config, ConfigError, above_0, at_least
 from unit.config.data import DigitsConfig, LabelledDigitsConfig
 from unit.core.likelihood import LikelihoodKind
 from unit.core.posterior import PosteriorKind
@@ -33,8 +33,7 @@ class NetsConfig:
     def __post_init__(self) -> None:
         at_least("model.latent", self.latent, 1)
         at_least("model.noise", self.noise, 0)
-        if self.scale <= 0:
-            raise ConfigError(f"model.scale: expected a number above 0, got {self.scale}")
+        above_0("model.scale", self.scale)
         widths("model.hidden", self.hidden)
         if len(self.activations) != len(self.hidden):
             raise ConfigError(
@@ -165,6 +164,8 @@ class AdversarialConfig(NetsConfig):
     """widths of the code discriminator's hidden layers"""
     judge_lr: float = 0.2
     """the discriminator's learning rate, as a factor of optim.lr"""
+    fooling_lr: float = 1.0
+    """the encoder's learning rate where it learns to fool the discriminator, likewise"""
     fooling_steps: int = 2
     """how often a step the encoder learns to fool the discriminator"""
 
@@ -172,8 +173,8 @@ class AdversarialConfig(NetsConfig):
         super().__post_init__()
         widths("model.judge", self.judge)
         at_least("model.fooling_steps", self.fooling_steps, 1)
-        if self.judge_lr <= 0:
-            raise ConfigError(f"model.judge_lr: expected a number above 0, got {self.judge_lr}")
+        above_0("model.judge_lr", self.judge_lr)
+        above_0("model.fooling_lr", self.fooling_lr)
 
 
 @dataclass(frozen=True)
@@ -194,8 +195,7 @@ class AAEModelConfig(AdversarialConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least("model.combined", self.combined, 0)
-        if self.prior_sd <= 0:
-            raise ConfigError(f"model.prior_sd: expected a number above 0, got {self.prior_sd}")
+        above_0("model.prior_sd", self.prior_sd)
         try:
             prior = prior_of(self.prior, self.latent)
         except ValueError as error:
@@ -231,8 +231,7 @@ class SupervisedAAEModelConfig(AdversarialConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         perceptrons(self)
-        if self.prior_sd <= 0:
-            raise ConfigError(f"model.prior_sd: expected a number above 0, got {self.prior_sd}")
+        above_0("model.prior_sd", self.prior_sd)
 
 
 @dataclass(frozen=True)
@@ -305,8 +304,7 @@ class WAEModelConfig(AdversarialConfig):
         super().__post_init__()
         at_least("model.weight", self.weight, 0)
         at_least("model.group", self.group, 2)
-        if self.prior_sd <= 0:
-            raise ConfigError(f"model.prior_sd: expected a number above 0, got {self.prior_sd}")
+        above_0("model.prior_sd", self.prior_sd)
 
 
 @dataclass(frozen=True)

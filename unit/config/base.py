@@ -25,6 +25,11 @@ def within(key: str, value: float, low: float, high: float) -> None:
         raise ConfigError(f"{key}: expected {allowed}, got {value}")
 
 
+def above_0(key: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise ConfigError(f"{key}: expected a number above 0, got {value}")
+
+
 def fraction(key: str, value: float) -> None:
     if not 0 <= value < 1:
         raise ConfigError(f"{key}: expected at least 0 and below 1, got {value}")
@@ -57,8 +62,7 @@ class OptimConfig:
     """decay of the exponential moving average of the translator's weights, which is the finished model (0: none)"""
 
     def __post_init__(self) -> None:
-        if not 0 < self.lr < math.inf:
-            raise ConfigError(f"optim.lr: expected a number above 0, got {self.lr}")
+        above_0("optim.lr", self.lr)
         fraction("optim.beta1", self.beta1)
         fraction("optim.beta2", self.beta2)
         fraction("optim.ema", self.ema)

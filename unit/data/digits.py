@@ -5,12 +5,16 @@ with brightness in [0, 1], which becomes round(255 · brightness). A file is che
 with it is a :class:`DigitsError` of one line. `labelled` draws the images that keep their labels where few do.
 """
 
+import fcntl
 import gzip
 import hashlib
 import math
 import os
 import struct
+import tempfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -111,15 +115,25 @@ def checked(images: Tensor, labels: Tensor, images_at: str, labels_at: str) -> D
 
 
 def read_mnist(root: Path, split: Split, *, download: bool) -> Digits:
-    files = find_mnist(root)
-    if not files and download:
-        download_mnist(root)
+    with alone(root):  # while one process downloads, others would find some of the files
         files = find_mnist(root)
+        if not files and download:
+            download_mnist(root)
+            files = find_mnist(root)
     if not files:
         raise DigitsError(f"{root}: no MNIST there; expected {mnist_by_hand(root)}")
     images_path, labels_path = (files[name] for name in MNIST_FILES[split])
     images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
     return checked(images.unsqueeze(1), labels.long(), str(images_path), str(labels_path))
+
+
+@contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Wait until no other process of this machine is in here for this folder."""
+    name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
+    with (Path(tempfile.gettempdir()) / f"unit-{os.getuid()}-{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def find_mnist(root: Path) -> dict[str, Path]:
@@ -187,7 +201,7 @@ def read_usps(root: Path, split: Split) -> Digits:
     if not os.path.isfile(path):
         raise DigitsError(f"{path}: no such file; expected USPS as HDF5 (it is not downloaded)")
     try:
-        import h5py  # type: ignore[import-not-found,import-untyped,unused-ignore]
+        import h5py
     except ImportError as error:
         raise DigitsError("reading USPS needs h5py; pip install 'unit[usps]'") from error
     try:

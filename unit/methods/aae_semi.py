@@ -92,7 +92,7 @@ class SemiAAE(Method[DigitBatch]):
         players = {
             "autoencoder": Player(("encoder", "decoder")),
             "judge": Player(("judge",), self.settings.judge_lr),
-            "encoder": Player(("encoder",)),
+            "encoder": Player(("encoder",), self.settings.fooling_lr),
         }
         return players | ({"classifier": Player(("encoder",))} if self.supervised else {})
 

@@ -1,0 +1,113 @@
+"""What the tests of digits share: a tiny MNIST on disk, a batch of noise, and the smallest config of each method."""
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unit import draws
+from unit.config import Config
+from unit.config.methods import CONFIGS_OF
+from unit.data.digit_batches import DigitBatch
+from unit.data.digits import MNIST_FILES
+from unit.options import parse
+
+LABELLED = {"data.labelled": 10, "data.labelled_batch": 4}
+JUDGE = {"model.judge": [8]}
+
+METHODS: dict[str, dict[str, Any]] = {
+    "vae": {},
+    "vae denoising": {"method": "vae", "model.noise": 0.3, "model.likelihood": "laplace"},
+    "vae conv": {"method": "vae", "model.architecture": "conv", "model.likelihood": "gaussian"},
+    "cvae": {},
+    "m1": LABELLED | {"model.classifier": [8]},
+    "m2": LABELLED | {"model.noise": 0.2},
+    "m2 unlabelled": {"method": "m2", "data.labelled": 0},
+    "m1m2": LABELLED | {"model.m2_hidden": [8], "model.m2_latent": 3},
+    "aae": JUDGE,
+    "aae informed": {
+        "method": "aae", "model.informed": True, "model.prior": "mixture", "model.posterior": "gaussian",
+        "model.noise": 0.2,
+    } | LABELLED | JUDGE,
+    "aae combined": {"method": "aae", "model.combined": 3.0, "model.prior": "uniform"} | JUDGE,
+    "aae_supervised": JUDGE,
+    "aae_semi": LABELLED | JUDGE | {"model.noise": 0.2},
+    "aae_cluster": {"model.categories": 12} | JUDGE,
+    "aae_cluster heads": {"method": "aae_cluster", "model.categories": 4, "model.heads": 3.0} | JUDGE,
+    "wae": {"model.group": 2} | JUDGE,
+    "wae adversarial": {"method": "wae", "model.regularizer": "adversarial", "model.noise": 0.2} | JUDGE,
+}  # fmt: skip
+"""The keys in which each differs from the smallest; the method is the name where it is not among them."""
+
+SMALLEST = {
+    "data.download": False, "model.latent": 2, "model.hidden": [8, 8], "model.activations": ["tanh", "softplus"],
+    "optim.lr": 1e-3, "train.steps": 4, "train.batch_size": 4, "train.log_every": 1, "train.sample_every": 2,
+    "train.checkpoint_every": 2, "train.precision": "fp32", "run.tracker": "none",
+}  # fmt: skip
+
+assert {keys.get("method", name) for name, keys in METHODS.items()} == CONFIGS_OF.keys() - {"unit"}
+
+
+def options(name: str, *more: str | Path, **keys: Any) -> list[str]:
+    """The command line of the smallest training of METHODS[name]; keys are written with __ for the dot."""
+    given = {"method": name} | SMALLEST | METHODS[name] | {key.replace("__", "."): value for key, value in keys.items()}
+    return [part for key, value in given.items() for part in (f"--{key}", option(value))] + [str(part) for part in more]
+
+
+def option(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(map(str, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def config_of(name: str, **keys: Any) -> Config:
+    return parse(options(name, **keys))
+
+
+def write_mnist(root: Path, *, train: int = 60, test: int = 20, side: int = 28) -> Path:
+    """MNIST's four files, of noise; as many of each digit, in no order."""
+    root.mkdir(parents=True)
+    random = np.random.default_rng(train)
+    for count, (images, labels) in zip((train, test), MNIST_FILES.values(), strict=True):
+        pixels = random.integers(0, 256, (count, side, side), dtype=np.uint8)
+        for name, array in ((images, pixels), (labels, random.permutation(np.arange(count) % 10).astype(np.uint8))):
+            header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+            (root / name).write_bytes(header + array.tobytes())
+    return root
+
+
+def uniforms(*shape: int, seed: int) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def normals(*shape: int, seed: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def batch_of(
+    count: int = 4, *, labelled: int = 0, step: int = 3, side: int = 16, seed: int = 7, images: int = 1
+) -> DigitBatch:
+    """A whole global batch of noise in float64, with labelled noise beside it; `images` is the noise's own seed."""
+    y = torch.arange(3, 3 + count) * 7 % 10
+    beside = None if not labelled else batch_of(labelled, step=step, side=side, seed=seed, images=images + 1)
+    return DigitBatch(uniforms(count, 1, side, side, seed=images), y, step, range(count), count, seed, beside)
+
+
+def shared_out(batch: DigitBatch, parts: int) -> list[DigitBatch]:
+    """The batch in equal parts, as processes or accumulation take it."""
+    each = len(batch.x) // parts
+    ranges = [range(start, start + each) for start in range(0, len(batch.x), each)]
+    beside = [None] * parts if batch.labelled is None else shared_out(batch.labelled, parts)
+    return [
+        DigitBatch(batch.x[r.start : r.stop], batch.y[r.start : r.stop], batch.step, r, batch.size, batch.seed, part)
+        for r, part in zip(ranges, beside, strict=True)
+    ]
+
+
+def noise_of(batch: DigitBatch, purpose: str, *shape: int) -> Tensor:
+    """The N(0, 1) numbers of (seed, purpose, step) at the batch's positions."""
+    whole = torch.randn(batch.size, *shape, generator=draws.generator(batch.seed, purpose, batch.step))
+    return whole[list(batch.positions)]
