@@ -8,13 +8,14 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from digit_toys import METHODS, batch_of, config_of, noise_of, normals, shared_out, uniforms
+from digit_toys import METHODS, batch_of, config_of, noise_of, normals, shared_out, uniforms, write_mnist
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Laplace, Normal, kl_divergence
 
@@ -119,6 +120,7 @@ PLAYERS = {
     "aae combined": [JUDGE, AUTOENCODER],
     "aae_supervised": [AUTOENCODER, JUDGE, ENCODER, ENCODER],
     "aae_semi": [AUTOENCODER, JUDGE, ENCODER, ENCODER, "classifier"],
+    "aae_semi combined": [JUDGE, AUTOENCODER, "classifier"],
     "aae_cluster": [AUTOENCODER, JUDGE, ENCODER, ENCODER],
     "wae": [AUTOENCODER],
     "wae adversarial": [JUDGE, AUTOENCODER],
@@ -131,7 +133,7 @@ LEARNING = {
 
 def learning(name: str, player: str) -> set[str]:
     if player == "classifier":
-        return {"encoder"} if name == "aae_semi" else {"classifier"}
+        return {"encoder"} if name.startswith("aae_semi") else {"classifier"}
     return LEARNING[player]
 
 
@@ -426,6 +428,14 @@ def test_m2s_objective_by_hand(share: float, weight: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["m2", "m1m2"])
+def test_m2_weighs_labelled_images_by_their_share_of_the_training_images(name: str, tmp_path: Path) -> None:
+    method = method_of(config_of(name, data__root=write_mnist(tmp_path / "mnist"), data__held_out=12))
+    assert isinstance(method, M2 | M1M2)
+    method.open(Share(0, 4))
+    assert method.share_labelled == 10 / 48
+
+
+@pytest.mark.parametrize("name", ["m2", "m1m2"])
 def test_without_labels_m2_has_the_unlabelled_bound_alone(name: str) -> None:
     method, batch = made(Method, name, data__labelled=0)
     *_, phase = method.phases(method.networks, batch, recompute=False)
@@ -558,7 +568,7 @@ def test_an_informed_judge_is_told_the_label_or_that_there_is_none(posterior: st
 
 
 def test_prior_samples_with_labels_are_alike_on_all_processes() -> None:
-    method, batch = made(AAE, "aae informed", model__prior="swiss_roll")
+    method, _ = made(AAE, "aae informed", model__prior="swiss_roll")
     whole = method.real(batch_of(8, labelled=8))
     parts = [method.real(part) for part in shared_out(batch_of(8, labelled=8), 4)]
     assert [len(part) for part in parts] == [4] * 4
@@ -576,15 +586,17 @@ def test_labels_that_the_judge_is_not_told_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("weight", [0.5, 3.0])
-def test_a_combined_step_fools_with_the_given_weight(weight: float) -> None:
-    method, batch = made(AAE, "aae combined", model__combined=weight)
+@pytest.mark.parametrize("name", ["aae", "aae_supervised"])
+def test_a_combined_step_fools_with_the_given_weight(name: str, weight: float) -> None:
+    method, batch = made(AAE, name, model__combined=weight)
     e, d, judge = (method.networks[name] for name in ("encoder", "decoder", "judge"))
     phases = method.phases(method.networks, batch, recompute=False)
     next(phases).loss.backward()
     descend(method)
     phase = next(phases)
     z = e(batch.x)
-    reconstruction, fooling = reconstruction_of(Normal(d(z), 1), batch.x), judged(judge(z)[0], real=True)
+    image = d(z if name == "aae" else torch.cat([z, one_hot(batch.y)], dim=1))
+    reconstruction, fooling = reconstruction_of(Normal(image, 1), batch.x), judged(judge(z)[0], real=True)
     close(phase.terms["reconstruction"], reconstruction)
     close(phase.terms["fooling"], fooling)
     close(phase.loss, reconstruction + weight * fooling)
@@ -613,9 +625,12 @@ def test_a_supervised_aaes_decoder_alone_is_told_the_label() -> None:
 # Semi-supervised and clustering AAE.
 
 
+@pytest.mark.parametrize("combined", [0.0, 2.5])
+@pytest.mark.parametrize("blur", [0.0, 0.3])
 @pytest.mark.parametrize("name", ["aae_semi", "aae_cluster", "aae_cluster heads"])
-def test_the_categorical_aaes_losses_by_hand(name: str) -> None:
-    method, batch = made(SemiAAE, name, model__noise=0.4, model__latent=3, model__fooling_steps=1)
+def test_the_categorical_aaes_losses_by_hand(name: str, blur: float, combined: float) -> None:
+    keys = {"model__noise": 0.4, "model__latent": 3, "model__fooling_steps": 1}
+    method, batch = made(SemiAAE, name, **keys, model__judge_noise=blur, model__combined=combined)
     e, d = method.networks["encoder"], method.network.decoder
     judge_y, judge_z = method.judge.parts
     k = method.settings.categories
@@ -623,9 +638,15 @@ def test_the_categorical_aaes_losses_by_hand(name: str) -> None:
     def noisy(part: DigitBatch) -> Tensor:
         return (part.x + 0.4 * noise_of(part, "noise", 1, 16, 16)).clip(0, 1)
 
+    def blurred(categories: Tensor, purpose: str) -> Tensor:
+        return categories + blur * noise_of(batch, f"judge {purpose}", k)
+
     for phase in method.phases(method.networks, batch, recompute=False):
         output = e(noisy(batch))
         y, z = output[:, :k].softmax(1), output[:, k:]
+        of_y = judged(judge_y(blurred(y, "fooling" if combined else "fooling 0")), real=True)
+        fooling = {"fooling_category": of_y, "fooling_style": judged(judge_z(z), real=True)}
+        weights = dict.fromkeys(fooling, combined or 1.0)
         match phase.player:
             case "autoencoder":
                 point = torch.cat([y, z], dim=1) if d.heads is None else y @ d.heads.weight.T + z
@@ -634,16 +655,18 @@ def test_the_categorical_aaes_losses_by_hand(name: str) -> None:
                     w = d.heads.weight.T
                     pairs = [(w[i] - w[j]).norm() for i in range(k) for j in range(i)]
                     terms["heads"] = torch.stack([(3.0 - distance).clamp(min=0) for distance in pairs]).sum()
+                terms |= fooling if combined else {}
             case "judge":
                 category = torch.randint(k, (4,), generator=draws.generator(7, "category", 3))
                 style = torch.randn(4, 3, generator=draws.generator(7, "style", 3)).double()
-                of_y = judged(judge_y(one_hot(category, k)), real=True) + judged(judge_y(y), real=False)
+                sample = blurred(one_hot(category, k).float(), "categories").double()
+                of_real = judged(judge_y(sample), real=True)
+                of_code = judged(judge_y(blurred(y, "codes")), real=False)
                 of_z = judged(judge_z(style), real=True) + judged(judge_z(z), real=False)
-                terms = {"judge": of_y + of_z}
+                terms = {"judge": of_real + of_code + of_z}
             case "encoder":
-                terms = {
-                    "fooling_category": judged(judge_y(y), real=True), "fooling_style": judged(judge_z(z), real=True)
-                }  # fmt: skip
+                assert not combined
+                terms = fooling
             case "classifier":
                 known = beside(batch)
                 logits = e((known.x + 0.4 * noise_of(known, "noise", 1, 16, 16)).clip(0, 1))[:, :10]
@@ -651,7 +674,7 @@ def test_the_categorical_aaes_losses_by_hand(name: str) -> None:
         assert phase.terms.keys() == terms.keys()
         for key, value in terms.items():
             close(phase.terms[key], value)
-        close(phase.loss, torch.stack(list(terms.values())).sum())
+        close(phase.loss, torch.stack([weights.get(key, 1.0) * value for key, value in terms.items()]).sum())
         phase.loss.backward()
         descend(method)
 

@@ -24,7 +24,8 @@ def mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def numbered(count: int) -> Digits:
     """Image n is of brightness n throughout, so that it is known again; its label is n mod 10."""
-    return Digits(torch.arange(count, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 4, 4), torch.arange(count) % 10)
+    each = torch.arange(count)
+    return Digits(each.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 4, 4), each % 10)
 
 
 def numbers(batch: DigitBatch) -> list[int]:
@@ -60,7 +61,7 @@ def test_each_epoch_visits_each_digit_once(batch_size: int) -> None:
 def test_labelled_batches_visit_those_with_labels_alone_each_as_often() -> None:
     batches = DigitBatches(numbered(30), Share(3, 6), kept=KEPT, labelled_batch=3)
     seen = Counter(number for step in range(10) for number in numbers(beside(batches[step])))
-    assert seen == {number: 6 for number in KEPT.tolist()}  # 30 images are six rounds of five
+    assert seen == dict.fromkeys(KEPT.tolist(), 6)  # 30 images are six rounds of five
     plain = DigitBatches(numbered(30), Share(3, 6))
     assert plain[0].labelled is None
     for step in range(10):  # the others do not depend on them
@@ -68,7 +69,8 @@ def test_labelled_batches_visit_those_with_labels_alone_each_as_often() -> None:
 
 
 def test_brightness_255_is_1_and_labels_go_with_their_images() -> None:
-    batch = DigitBatches(Digits(torch.tensor([0, 51, 255], dtype=torch.uint8).view(3, 1, 1, 1), KEPT[:3]), Share(0, 3))[0]
+    digits = Digits(torch.tensor([0, 51, 255], dtype=torch.uint8).view(3, 1, 1, 1), KEPT[:3])
+    batch = DigitBatches(digits, Share(0, 3))[0]
     assert sorted(zip(batch.x.flatten().tolist(), batch.y.tolist(), strict=True)) == [
         (0.0, 4), (pytest.approx(0.2), 7), (1.0, 11),
     ]  # fmt: skip

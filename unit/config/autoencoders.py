@@ -153,7 +153,7 @@ class M1M2Config(Config):
 
 
 @dataclass(frozen=True)
-class AdversarialConfig(NetsConfig):
+class JudgedConfig(NetsConfig):
     """An autoencoder whose codes are judged by a discriminator; the defaults are the AAE's (Makhzani et al. 2016)."""
 
     latent: int = 8
@@ -164,16 +164,28 @@ class AdversarialConfig(NetsConfig):
     """widths of the code discriminator's hidden layers"""
     judge_lr: float = 0.2
     """the discriminator's learning rate, as a factor of optim.lr"""
-    fooling_lr: float = 1.0
-    """the encoder's learning rate where it learns to fool the discriminator, likewise"""
-    fooling_steps: int = 2
-    """how often a step the encoder learns to fool the discriminator"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         widths("model.judge", self.judge)
-        at_least("model.fooling_steps", self.fooling_steps, 1)
         above_0("model.judge_lr", self.judge_lr)
+
+
+@dataclass(frozen=True)
+class AdversarialConfig(JudgedConfig):
+    """How the encoder learns to fool the discriminator."""
+
+    fooling_lr: float = 1.0
+    """the encoder's learning rate in these steps, as a factor of optim.lr"""
+    fooling_steps: int = 2
+    """how often a step the encoder learns to fool the discriminator"""
+    combined: float = 0.0
+    """weight of fooling the discriminator in one step with the reconstruction (0: steps of their own)"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least("model.fooling_steps", self.fooling_steps, 1)
+        at_least("model.combined", self.combined, 0)
         above_0("model.fooling_lr", self.fooling_lr)
 
 
@@ -189,12 +201,9 @@ class AAEModelConfig(AdversarialConfig):
     """standard deviation of the normal prior"""
     informed: bool = False
     """tell the discriminator the label, so that each digit gets its own part of the prior"""
-    combined: float = 0.0
-    """weight of fooling the discriminator in one step with the reconstruction (0: steps of their own)"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least("model.combined", self.combined, 0)
         above_0("model.prior_sd", self.prior_sd)
         try:
             prior = prior_of(self.prior, self.latent)
@@ -251,6 +260,9 @@ class CategoricalAAEModelConfig(AdversarialConfig):
     latent: int = 10
     categories: int = 10
     """how many categories: the digits, or clusters"""
+    judge_noise: float = 0.0
+    """standard deviation of noise on the categories that the discriminator sees, so that it can't tell one-hot samples
+    of the prior from probabilities by their being exactly 0 and 1"""
     heads: float = 0.0
     """dimensionality reduction: the code is a learned point of each category plus the style, and points nearer to one
     another than this are driven apart (0: category and style side by side)"""
@@ -258,6 +270,7 @@ class CategoricalAAEModelConfig(AdversarialConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least("model.categories", self.categories, 2)
+        at_least("model.judge_noise", self.judge_noise, 0)
         at_least("model.heads", self.heads, 0)
 
 
@@ -287,7 +300,7 @@ class ClusterAAEConfig(Config):
 
 
 @dataclass(frozen=True)
-class WAEModelConfig(AdversarialConfig):
+class WAEModelConfig(JudgedConfig):
     """A WAE's networks and penalty."""
 
     scale: float = 10.0

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from unit import draws
-from unit.config.autoencoders import AdversarialConfig
+from unit.config.autoencoders import JudgedConfig
 from unit.core.likelihood import Bernoulli, entropy
 from unit.core.posterior import Gaussian
 from unit.core.regularizer import mmd
@@ -38,7 +38,7 @@ def evaluate_digits(model: nn.Module, digits: Digits, seen: Digits) -> dict[str,
             return {"error": error(model, digits)} | bound_figures(model.vae, digits)
         case M2Model() | M1M2Model():
             return {"error": error(model, digits)}
-        case DigitModel(config=AdversarialConfig()):
+        case DigitModel(config=JudgedConfig()):
             return sampled_figures(model, digits, seen)
         case DigitModel():
             return bound_figures(model, digits)

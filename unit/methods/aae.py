@@ -37,7 +37,7 @@ class AAE(AutoencoderMethod):
         super().__init__(config, model)
         self.settings = config.model
         self.informed = isinstance(config.model, AAEModelConfig) and config.model.informed
-        self.combined = config.model.combined if isinstance(config.model, AAEModelConfig) else 0.0
+        self.combined = config.model.combined
         labels = CLASSES + 1 if self.informed else 0
         self.judge = CodeDiscriminators([config.model.latent + labels], hidden=config.model.judge)
         self.networks["judge"] = self.judge

@@ -89,11 +89,9 @@ class SemiAAE(Method[DigitBatch]):
 
     @property
     def players(self) -> dict[str, Player]:
-        players = {
-            "autoencoder": Player(("encoder", "decoder")),
-            "judge": Player(("judge",), self.settings.judge_lr),
-            "encoder": Player(("encoder",), self.settings.fooling_lr),
-        }
+        players = {"autoencoder": Player(("encoder", "decoder")), "judge": Player(("judge",), self.settings.judge_lr)}
+        if not self.settings.combined:
+            players["encoder"] = Player(("encoder",), self.settings.fooling_lr)
         return players | ({"classifier": Player(("encoder",))} if self.supervised else {})
 
     def open(self, share: Share) -> DigitBatches:
@@ -103,17 +101,22 @@ class SemiAAE(Method[DigitBatch]):
         return self.network.split(wrapped["encoder"](corrupted(batch, self.settings.noise)))
 
     def phases(self, wrapped: Mapping[str, nn.Module], batch: DigitBatch, *, recompute: bool) -> Iterator[Phase]:
-        """Reconstruction, discriminators, encoder (as often as the config says), and classifier."""
-        yield self.reconstruction_phase(wrapped, batch)
+        """Reconstruction, discriminators, encoder (as often as the config says), classifier.
+
+        Combined: discriminators, reconstruction with the encoder, classifier.
+        """
+        combined = self.settings.combined
+        if not combined:
+            yield self.reconstruction_phase(wrapped, batch)
         with torch.no_grad():
             code = self.encode(wrapped, batch)
         self.judge.requires_grad_(True)
-        yield judging(wrapped["judge"], self.real(batch), [code.y, code.z])
+        yield judging(wrapped["judge"], self.real(batch), self.judged(batch, code, "codes"))
         self.judge.requires_grad_(False)
-        for _ in range(self.settings.fooling_steps):
-            code = self.encode(wrapped, batch)
-            of_y, of_z = self.judge(code.y, code.z)
-            terms = {"fooling_category": fooling_loss([of_y], "bce"), "fooling_style": fooling_loss([of_z], "bce")}
+        if combined:
+            yield self.reconstruction_phase(wrapped, batch)
+        for number in range(0 if combined else self.settings.fooling_steps):
+            terms = self.fooling(batch, self.encode(wrapped, batch), f"fooling {number}")
             yield Phase("encoder", sum_of(terms), detached(terms))
         if self.supervised:
             assert batch.labelled is not None
@@ -126,13 +129,30 @@ class SemiAAE(Method[DigitBatch]):
         heads = self.network.decoder.heads
         if heads is not None:
             terms["heads"] = closeness(heads.weight.T, self.settings.heads)
-        return Phase("autoencoder", sum_of(terms), detached(terms))
+        loss = sum_of(terms)
+        if self.settings.combined:
+            fooling = self.fooling(batch, code, "fooling")
+            loss, terms = loss + self.settings.combined * sum_of(fooling), terms | fooling
+        return Phase("autoencoder", loss, detached(terms))
+
+    def fooling(self, batch: DigitBatch, code: Code, purpose: str) -> dict[str, Tensor]:
+        of_y, of_z = self.judge(*self.judged(batch, code, purpose))
+        return {"fooling_category": fooling_loss([of_y], "bce"), "fooling_style": fooling_loss([of_z], "bce")}
+
+    def judged(self, batch: DigitBatch, code: Code, purpose: str) -> list[Tensor]:
+        """What the discriminators see of a code."""
+        return [self.blurred(batch, code.y, purpose), code.z]
 
     def real(self, batch: DigitBatch) -> list[Tensor]:
         """Samples of both priors."""
         categories = self.network.category_prior.sample(batch.size, batch.generator("category"))
         styles = self.network.style_prior.sample(batch.size, batch.generator("style"))
-        return [batch.own(categories), batch.own(styles)]
+        return [self.blurred(batch, batch.own(categories), "categories"), batch.own(styles)]
+
+    def blurred(self, batch: DigitBatch, y: Tensor, purpose: str) -> Tensor:
+        """Categories with the noise of `judge_noise`."""
+        sd = self.settings.judge_noise
+        return y + sd * batch.normals(f"judge {purpose}", y.shape[1]) if sd else y
 
     @torch.no_grad()
     def samples(self, model: nn.Module, batches: Batches[Any, DigitBatch], device: torch.device) -> Grid:
