@@ -16,7 +16,7 @@ from unit.core.regularizer import mmd
 from unit.data.digits import Digits
 from unit.evaluation import digits as evaluation
 from unit.evaluation.digits import bound_figures, category_figures, error, evaluate_digits, parzen, table, window
-from unit.methods.aae_semi import CategoricalModel
+from unit.methods.aae_semi import CategoricalModel, log_odds
 from unit.methods.autoencoder import DigitModel
 from unit.methods.build import method_of
 
@@ -131,6 +131,14 @@ def categorical(name: str, logits: Tensor, **keys: Any) -> tuple[CategoricalMode
     model.encoder = Encoder()
     images = torch.arange(count, dtype=torch.uint8).view(-1, 1, 1, 1).repeat(1, 1, SIDE, SIDE)
     return model, Digits(images, torch.zeros(count, dtype=torch.long))
+
+
+def test_the_surest_of_saturated_images_names_the_cluster() -> None:
+    # Both probabilities are 1 in float32, and in float64 too; the second image is the surer one.
+    sure = log_odds(torch.tensor([[40.0, 0.0, 0.0], [80.0, 0.0, 0.0], [-5.0, 0.0, 3.0]]))
+    assert sure[:, 0].argmax() == 1
+    expected = torch.tensor([[40.0, 0.0, 0.0], [80.0, 0.0, 0.0], [-5.0, 0.0, 3.0]]).double().softmax(1)
+    torch.testing.assert_close(sure[2].sigmoid(), expected[2])
 
 
 def test_a_cluster_is_named_after_the_digit_of_its_surest_image() -> None:

@@ -44,7 +44,7 @@ FIGURES = {
     "wae": PARZEN,
 }
 """What `evaluate` prints, by variant, else by method."""
-COLUMNS = {"aae_cluster": 12, "aae_cluster heads": 10, "aae_semi": 10, "aae_semi combined": 10}
+COLUMNS = {"aae_cluster": 12, "aae_cluster heads": 4, "aae_semi": 10, "aae_semi combined": 10}
 """Of the three rows of a sample grid, else 20."""
 AT_THE_END = {"train__checkpoint_every": 4, "train__sample_every": 4}
 """Where nothing is wanted of the way there."""
@@ -99,7 +99,7 @@ def unfinished_copy(run: Path, copied: Path, *without: str) -> Path:
 def test_a_run_leaves_all_that_it_should(name: str, runs: Runs) -> None:
     run = runs[name]
     assert {path.name for path in run.iterdir()} == {
-        "config.yaml", "config.json", "model.safetensors", "checkpoints", "samples", "metrics.jsonl",
+        "config.yaml", "run.json", "config.json", "model.safetensors", "checkpoints", "samples", "metrics.jsonl",
     }  # fmt: skip
     assert [path.name for path in checkpoint.list_of(run)] == ["step-00000002", "step-00000004"]
     assert sorted(path.name for path in (run / "samples").iterdir()) == ["step-00000002.png", "step-00000004.png"]
@@ -250,7 +250,7 @@ def test_a_run_is_not_resumed_with_other_digits(runs: Runs, run_command: Command
     other = write_mnist(tmp_path / "mnist", train=70)
     said = run_command("train", "--resume", copied, "--data.root", other, "--train.steps", "6")
     assert said.code == 2 and len(said.err.splitlines()) == 1
-    assert "was trained on other files in domain digits" in said.err
+    assert "was trained on other data in domain digits" in said.err
     for key, value in {"data.labelled": 20, "data.held_out": 10, "model.latent": 3, "method": "m2"}.items():
         said = run_command("train", "--resume", copied, f"--{key}", str(value), "--train.steps", "6")
         assert said.code == 2 and len(said.err.splitlines()) == 1, key
@@ -326,6 +326,10 @@ def test_two_processes_end_where_one_does(
 # What is refused.
 
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
+    "labels that nobody is told": ("aae", {"data.labelled": 10}, "data.labelled: expected 0 without model.informed"),
+    "informed in one step": (
+        "aae informed", {"model.combined": 0.5}, "model.combined: expected 0 with model.informed, got 0.5",
+    ),
     "as many held out as there are": ("vae", {"data.held_out": 60}, "data.held_out: expected fewer than the 60 train"),
     "fewer than none held out": ("vae", {"data.held_out": -1}, "data.held_out: expected at least 0, got -1"),
     "labels not alike": ("m2", {"data.labelled": 15}, "data.labelled: expected as many of each of 10 digits, got 15"),

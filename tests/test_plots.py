@@ -389,5 +389,6 @@ def test_codes_are_coloured_by_label_on_the_axes_of_the_prior() -> None:
 
 def test_a_single_point_can_be_drawn() -> None:
     with torch.inference_mode():
-        grid = report.raster(report.scatter(report.Cloud("", torch.zeros(1, 2), torch.tensor([5])), names=report.DIGITS))
+        cloud = report.Cloud("", torch.zeros(1, 2), torch.tensor([5]))
+        grid = report.raster(report.scatter(cloud, names=report.DIGITS))
     assert grid.images.shape == (1, 3, 689, 741)

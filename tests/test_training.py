@@ -48,7 +48,8 @@ def run(tiny: Tiny, run_command: Command, tmp_path_factory: pytest.TempPathFacto
 
 def test_a_run_leaves_all_that_it_should(run: Path) -> None:
     assert {path.name for path in run.iterdir()} == {
-        "config.yaml", "config.json", "model.safetensors", "checkpoints", "samples", "metrics.jsonl", "tensorboard",
+        "config.yaml", "run.json", "config.json", "model.safetensors", "checkpoints", "samples", "metrics.jsonl",
+        "tensorboard",
     }  # fmt: skip
     assert [path.name for path in checkpoint.list_of(run)] == ["step-00000002", "step-00000004"]
     assert sorted(path.name for path in (run / "samples").iterdir()) == ["step-00000002.png", "step-00000004.png"]

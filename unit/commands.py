@@ -30,19 +30,30 @@ def train(arguments: list[str]) -> int:
 
         given = arguments
         resume = option(arguments, "--resume")
-        if resume is not None and option(arguments, "--config") is None:
+        auto = resume == "auto"
+        if resume is not None and not auto and option(arguments, "--config") is None:
             saved = Path(resume) / "config.yaml"
             if not saved.is_file():
                 raise ConfigError(f"--resume: no run in {resume}, which has no config.yaml")
             given = ["--config", str(saved), *arguments]
         schema, given = located(given)
         command = schema.parser("Train a method on folders of images or on digits.")
-        command.add_argument("--resume", metavar="RUN", help="a run's folder: go on from its newest checkpoint")
+        command.add_argument(
+            "--resume",
+            metavar="RUN",
+            help="a run's folder: go on from its newest checkpoint; auto: "
+            "run.output's, or begin where there is nothing yet",
+        )
         config = schema.instantiate(command, given)
-        if resume is not None and option(arguments, "--run.output") is None:
+        if auto:
+            resume = config.run.output if (Path(config.run.output) / "config.yaml").is_file() else None
+        elif resume is not None and option(arguments, "--run.output") is None:
             config = replace(config, run=replace(config.run, output=resume))
         try:
-            folder = training.train(config, resume=None if resume is None else Path(resume))
+            folder = training.train(config, resume=None if resume is None else Path(resume), auto=auto)
+        except training.Interrupted as interruption:
+            code = 128 + interruption.signal
+            return fail(interruption, code) if os.environ.get("RANK", "0") == "0" else code
         except training.RunError as error:
             return fail(error, 1)
         if os.environ.get("RANK", "0") == "0":

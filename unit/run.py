@@ -1,17 +1,87 @@
-"""A run's folder: config.yaml, metrics.jsonl, samples/, checkpoints/, and at the end the finished model."""
+"""A run's folder: config.yaml, run.json, metrics.jsonl, samples/, checkpoints/, and at the end the finished model."""
 
+import fcntl
 import json
 import math
 import os
+import socket
+import time
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any, Literal
 
 from unit import checkpoint
 from unit.config import Config, ConfigError
 from unit.options import differences, parse, to_yaml
 
+Status = Literal["running", "finished", "interrupted", "failed"]
 
-def check_run(run: Path, config: Config, resume: Path | None) -> Path | None:
-    """The checkpoint to go on from, if any; raises ConfigError where that or the run's folder is not as it must be."""
+PATIENCE = 20.0
+"""Seconds to wait for another process that writes to the same run: an orphan ends after its step."""
+
+
+class Claim:
+    """The right to write to a run's folder, which one process at a time has.
+
+    It is a lock on the folder itself, which the system lets go when the process ends, however it does.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self.descriptor: int | None = None
+
+    def take(self) -> None:
+        """Take it, if the folder exists; raises ConfigError where another process keeps it."""
+        if self.descriptor is not None or not self.run.is_dir():
+            return
+        descriptor = os.open(self.run, os.O_RDONLY)
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() < end:
+                    time.sleep(0.1)
+                    continue
+                os.close(descriptor)
+                raise ConfigError(f"run.output: another process is training in {self.run}{of_whom(self.run)}") from None
+            self.descriptor = descriptor
+            return
+
+    def release(self) -> None:
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+
+def of_whom(run: Path) -> str:
+    """Which process run.json names."""
+    try:
+        state = json.loads((run / "run.json").read_text())
+        return f" (process {state['process']} on {state['host']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def write_status(run: Path, status: Status, *, step: int, **more: Any) -> None:
+    """Say in run.json how the run is doing or how it ended; a killed run's stays as it was."""
+    state = {
+        "status": status,
+        "step": step,
+        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "process": os.getpid(),
+        "host": socket.gethostname(),
+    } | more
+    partial = run / ".run.json.partial"
+    partial.write_text(json.dumps(state, indent=1) + "\n")
+    partial.replace(run / "run.json")
+
+
+def check_run(run: Path, config: Config, resume: Path | None, *, auto: bool = False) -> Path | None:
+    """The checkpoint to go on from, if any; raises ConfigError where that or the run's folder is not as it must be.
+
+    With `auto`, a run that was broken off before its first checkpoint begins anew.
+    """
     if resume is None or resume != run:
         if run.exists() and (not run.is_dir() or any(run.iterdir())):
             raise ConfigError(
@@ -30,6 +100,8 @@ def check_run(run: Path, config: Config, resume: Path | None) -> Path | None:
         what = ", ".join(f"{key} ({old} → {new})" for key, (old, new) in changed.items())
         raise ConfigError(f"--resume: the config differs from that of {resume}: {what}")
     saved = checkpoint.list_of(resume)
+    if not saved and auto:
+        return None
     if not saved:
         raise ConfigError(f"--resume: {resume} has no checkpoint yet; delete it and start anew")
     if not os.access(resume, os.W_OK):
@@ -37,9 +109,10 @@ def check_run(run: Path, config: Config, resume: Path | None) -> Path | None:
     return saved[-1]
 
 
-def begin(run: Path, config: Config, step: int) -> None:
-    """Write the resolved config; of an earlier part of the run keep the log up to `step`."""
+def begin(run: Path, config: Config, step: int, claim: Claim) -> None:
+    """Claim the folder, and write the resolved config; of an earlier part of the run keep the log up to `step`."""
     run.mkdir(parents=True, exist_ok=True)
+    claim.take()
     partial = run / ".config.yaml.partial"
     partial.write_text(to_yaml(config))
     partial.replace(run / "config.yaml")

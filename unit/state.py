@@ -51,8 +51,8 @@ class TrainingState:
             if saved.scalars["data"] != self.data:
                 changed = [domain for domain, names in self.data.items() if saved.scalars["data"][domain] != names]
                 raise CheckpointError(
-                    f"checkpoint {folder} was trained on other files in domain {' and '.join(changed)}; "
-                    "a resumed run must find the same file names"
+                    f"checkpoint {folder} was trained on other data in domain {' and '.join(changed)}; "
+                    "a resumed run must find the same files"
                 )
             for name, network in self.networks.items():
                 checkpoint.fill(network, saved.tensors[name], folder)

@@ -6,17 +6,18 @@ gradients are wanted, so that all processes take the same step.
 
 import importlib.util
 import json
-import math
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
+from signal import Signals
 from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.utils import ProjectConfiguration
+from accelerate.utils import ProjectConfiguration, broadcast_object_list
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -31,7 +32,8 @@ from unit.model import save_model
 from unit.optim import adam, moving_average, schedule
 from unit.report.progress import Progress
 from unit.report.samples import write_samples
-from unit.run import begin, check_run
+from unit.run import Claim, begin, check_run, write_status
+from unit.signals import StopFlag, ignore
 from unit.state import TrainingState
 
 B = TypeVar("B")
@@ -41,16 +43,35 @@ class RunError(RuntimeError):
     """A training that can't go on: one line."""
 
 
-def train(config: Config, *, resume: Path | None = None) -> Path:
+class Interrupted(Exception):  # noqa: N818
+    """The training was asked to stop, and stopped after a whole step with a checkpoint."""
+
+    def __init__(self, run: Path, step: int, signal: int) -> None:
+        super().__init__(f"stopped by {Signals(signal).name} after step {step}; --resume {run} goes on from there")
+        self.signal = signal
+
+
+def train(config: Config, *, resume: Path | None = None, auto: bool = False) -> Path:
     """Train, or with `resume` go on from that run's newest checkpoint; returns the run's folder.
 
-    Raises ConfigError, DataError, CheckpointError or FileNotFoundError for what the user can mend, and RunError where
-    the training itself fails.
+    With `auto`, a run to resume that has no checkpoint yet begins anew. Raises ConfigError, DataError, CheckpointError
+    or FileNotFoundError for what the user can mend, RunError where the training itself fails, and Interrupted.
     """
     run = Path(config.run.output)
-    newest = check_run(run, config, resume)
+    claim = Claim(run)
+    try:
+        return train_claimed(config, run, claim, resume=resume, auto=auto)
+    finally:
+        claim.release()
+
+
+def train_claimed(config: Config, run: Path, claim: Claim, *, resume: Path | None, auto: bool) -> Path:
+    if os.environ.get("RANK", "0") == "0":
+        claim.take()
+    newest = check_run(run, config, resume, auto=auto)
     accelerator = start_accelerator(config, run)
-    device = accelerator.device
+    newest = broadcast_object_list([newest])[0]  # another process may have saved while this one waited
+    device, main = accelerator.device, accelerator.is_main_process
 
     torch.manual_seed(config.run.seed)
     method = method_of(config)
@@ -75,40 +96,67 @@ def train(config: Config, *, resume: Path | None = None) -> Path:
     if state.step > config.train.steps:
         raise ConfigError(f"train.steps: the run is at step {state.step} already, got {config.train.steps}")
 
-    if accelerator.is_main_process:
-        begin(run, config, state.step)
+    if main:
+        begin(run, config, state.step, claim)
+        write_status(run, "running", step=state.step, processes=accelerator.num_processes)
         print(headline(accelerator, batches, method, state.step), *batches.left_out, sep="\n", flush=True)
+    watch = Watch(accelerator)
     log = Log(accelerator, config, run, step=state.step, images=batches.images_a_step)
     finished = average.module if average is not None else method.model
 
-    for parts in steps_of(batches, config, device, state.step):
-        for phases in learn(method, wrapped, parts, accelerator, optimizers):
-            log.add(phases)
-        if average is not None:
-            average.update_parameters(method.model)
-        lr = float(next(iter(schedules.values())).get_last_lr()[0])
-        for scheduler in schedules.values():
-            scheduler.step()
-        state.step += 1
-        done = state.step == config.train.steps
-        saving = done or state.step % config.train.checkpoint_every == 0
-        log.advance()
-        if saving or state.step % config.train.log_every == 0:
-            log.write(state.step, lr=lr)
-        sampling = done or state.step % config.train.sample_every == 0
-        if saving or sampling:
-            check_finite(method.networks, state.step)
-        if accelerator.is_main_process:
-            if sampling:
-                write_samples(run / "samples" / f"step-{state.step:08d}.png", method.samples(finished, batches, device))
-            if saving:
-                checkpoint.save(checkpoint.folder_of(run, state.step), state.snapshot())
-                checkpoint.prune(run, config.train.keep)
-    if accelerator.is_main_process:
-        save_model(run, finished, describe(config), step=state.step)
-    log.close()
+    try:
+        with StopFlag() as stop:
+            for parts in steps_of(batches, config, device, state.step):
+                inspect = partial(watch.look, state.step + 1)
+                for phases in learn(method, wrapped, parts, accelerator, optimizers, inspect=inspect):
+                    log.add(phases)
+                if average is not None:
+                    average.update_parameters(method.model)
+                lr = float(next(iter(schedules.values())).get_last_lr()[0])
+                for scheduler in schedules.values():
+                    scheduler.step()
+                state.step += 1
+                done = state.step == config.train.steps
+                signal = 0 if done else agreed(stop.asked(), accelerator)
+                saving = done or signal > 0 or state.step % config.train.checkpoint_every == 0
+                log.advance()
+                if saving or state.step % config.train.log_every == 0:
+                    watch.check()
+                    log.write(state.step, lr=lr)
+                sampling = done or state.step % config.train.sample_every == 0
+                if saving or sampling:
+                    check_finite(method.networks, state.step)
+                if sampling and main:
+                    grid = method.samples(finished, batches, device)
+                    write_samples(run / "samples" / f"step-{state.step:08d}.png", grid)
+                if saving and main:
+                    checkpoint.save(checkpoint.folder_of(run, state.step), state.snapshot())
+                    checkpoint.prune(run, config.train.keep)
+                if signal:
+                    raise Interrupted(run, state.step, signal)
+        if main:
+            save_model(run, finished, describe(config), step=state.step)
+            write_status(run, "finished", step=state.step)
+    except Interrupted as interruption:
+        if main:
+            write_status(run, "interrupted", step=state.step, signal=Signals(interruption.signal).name)
+        raise
+    except Exception as error:
+        if main:
+            with suppress(OSError):
+                write_status(run, "failed", step=state.step, error=" ".join(str(error).split()))
+        raise
+    finally:
+        log.close()
     accelerator.end_training()
     return run
+
+
+def agreed(signal: int, accelerator: Accelerator) -> int:
+    """The signal that any of the processes got, the same on all, or 0."""
+    if accelerator.num_processes == 1:
+        return signal
+    return int(accelerator.gather(torch.tensor([signal], device=accelerator.device)).max())
 
 
 def learn(
@@ -117,9 +165,11 @@ def learn(
     parts: list[B],
     accelerator: Accelerator,
     optimizers: Mapping[str, Optimizer],
+    *,
+    inspect: Callable[[list[Phase], Optimizer], None] = lambda phases, optimizer: None,
 ) -> Iterator[list[Phase]]:
     """One training step: for each of the method's phases, backpropagate its loss over all parts of the batch and step
-    its player's optimizer; then yield what each part lost.
+    its player's optimizer, which `inspect` sees first; then yield what each part lost.
 
     The parts' phases go side by side, so that every part sees the networks as the phase before left them, and the
     gradients are synchronised with the last part's.
@@ -138,6 +188,7 @@ def learn(
                 accelerator.backward(phase.loss / len(streams))
             phases.append(phase)
         optimizer = optimizers[phases[0].player]
+        inspect(phases, optimizer)
         optimizer.step()
         optimizer.zero_grad()
         yield phases
@@ -188,7 +239,12 @@ def steps_of(batches: Batches[Any, B], config: Config, device: torch.device, sta
     count = config.train.accumulation
     numbers = range(start * count, config.train.steps * count)
     loader: DataLoader[Any] = DataLoader(
-        batches, batch_size=None, sampler=numbers, num_workers=batches.workers, pin_memory=device.type == "cuda"
+        batches,
+        batch_size=None,
+        sampler=numbers,
+        num_workers=batches.workers,
+        pin_memory=device.type == "cuda",
+        worker_init_fn=ignore,
     )
     parts: list[B] = []
     for number, stored in zip(numbers, loader, strict=True):
@@ -230,6 +286,46 @@ def counted(count: int, one: str, many: str | None = None) -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
 
 
+class Watch:
+    """Finds the step at which a loss term or a gradient first is not a finite number.
+
+    On a CPU that ends the training before the step is taken. On a GPU, which is not waited for, it ends it when next
+    something is written. fp16's scaler, which skips steps whose scaled gradients overflow, is left to do so.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self.at_once = accelerator.device.type == "cpu"
+        self.gradients = accelerator.scaler is None
+        self.finite: dict[tuple[int, str], Tensor] = {}
+
+    def look(self, step: int, phases: list[Phase], optimizer: Optimizer) -> None:
+        """Before the optimizer's step in step number `step`, counted from 1."""
+        for phase in phases:
+            for name, value in phase.terms.items():
+                self.finite[step, name] = self.finite.get((step, name), True) & value.isfinite()
+        if self.gradients:
+            gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+            norms = torch.stack(torch._foreach_norm(gradients))
+            self.finite[step, f"the gradient of the {phases[0].player}"] = norms.isfinite().all()
+        if self.at_once:
+            self.check()
+
+    def check(self) -> None:
+        """Raise RunError where something was not finite."""
+        if not self.finite:
+            return
+        well = torch.stack(list(self.finite.values())).tolist()
+        broken = [key for key, fine in zip(self.finite, well, strict=True) if not fine]
+        self.finite.clear()
+        if broken:
+            first = broken[0][0]
+            names = ", ".join(name for step, name in broken if step == first)
+            raise RunError(
+                f"the training broke down at step {first}: {names} is not a finite number; "
+                "the last checkpoint is as it was"
+            )
+
+
 class Log:
     """The means of the loss terms since the last line: to metrics.jsonl, the tracker and the terminal."""
 
@@ -256,16 +352,10 @@ class Log:
         self.progress.advance()
 
     def write(self, step: int, *, lr: float) -> None:
-        """Write the means over the steps since the last line; raises RunError where one is not a finite number."""
+        """Write the means over the steps since the last line."""
         means = torch.stack([self.sums[name].float() / self.counts[name] for name in self.sums])
         means = self.accelerator.reduce(means, "mean")
         terms = dict(zip(self.sums, means.tolist(), strict=True))
-        broken = [name for name, value in terms.items() if not math.isfinite(value)]
-        if broken:
-            raise RunError(
-                f"the training broke down between steps {self.last_step} and {step}: {', '.join(broken)} "
-                "is not a finite number; the last checkpoint is as it was"
-            )
         now = time.monotonic()
         speed = self.images * (step - self.last_step) / (now - self.last_time)
         if self.accelerator.is_main_process:

@@ -104,13 +104,15 @@ class M2ModelConfig(NetsConfig):
     latent: int = 50
     hidden: tuple[int, ...] = (500,)
     activations: tuple[Activation, ...] = ("softplus",)
+    noise: float = 0.0
+    """standard deviation of Gaussian noise on the classifier's input, clipped to [0, 1] (0: none)"""
     classification: float = 0.1
     """α over the number of images: weight of the labelled images' cross-entropy, averaged over them"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         perceptrons(self)
-        at_least("model.classification", self.classification, 0)
+        above_0("model.classification", self.classification)
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ class M1M2ModelConfig(NetsConfig):
         super().__post_init__()
         at_least("model.m2_latent", self.m2_latent, 1)
         widths("model.m2_hidden", self.m2_hidden)
-        at_least("model.classification", self.classification, 0)
+        above_0("model.classification", self.classification)
 
 
 @dataclass(frozen=True)
@@ -209,6 +211,8 @@ class AAEModelConfig(AdversarialConfig):
             prior = prior_of(self.prior, self.latent)
         except ValueError as error:
             raise ConfigError(f"model.latent: {error}") from error
+        if self.informed and self.combined:
+            raise ConfigError(f"model.combined: expected 0 with model.informed, got {self.combined}")
         if self.informed and not prior.labels:
             raise ConfigError(
                 f"model.informed: the {self.prior} prior has no labels; expected the mixture or the swiss_roll"
@@ -227,6 +231,8 @@ class AAEConfig(Config):
     def __post_init__(self) -> None:
         if self.model.informed:
             labels_needed(self.data)
+        elif self.data.labelled:
+            raise ConfigError(f"data.labelled: expected 0 without model.informed, got {self.data.labelled}")
 
 
 @dataclass(frozen=True)
@@ -315,7 +321,7 @@ class WAEModelConfig(JudgedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least("model.weight", self.weight, 0)
+        above_0("model.weight", self.weight)
         at_least("model.group", self.group, 2)
         above_0("model.prior_sd", self.prior_sd)
 

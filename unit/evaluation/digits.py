@@ -17,7 +17,7 @@ from unit.core.posterior import Gaussian
 from unit.core.regularizer import mmd
 from unit.data.digit_batches import CLASSES
 from unit.data.digits import Digits
-from unit.methods.aae_semi import CategoricalModel
+from unit.methods.aae_semi import CategoricalModel, log_odds
 from unit.methods.autoencoder import DigitModel, noisy
 from unit.methods.m1 import M1Model
 from unit.methods.m1m2 import M1M2Model
@@ -99,11 +99,11 @@ def category_figures(model: CategoricalModel, digits: Digits) -> dict[str, float
         code = model.code(x)
         logits.append(code.logits)
         squared += float((model.image(code.y, code.z) - x).square().sum())
-    y = torch.cat(logits).softmax(1)
-    names = torch.arange(CLASSES) if model.supervised else digits.labels[y.argmax(0)]
-    wrong = float((names[y.argmax(1)] != digits.labels).float().mean())
+    sure = log_odds(torch.cat(logits))
+    names = torch.arange(CLASSES) if model.supervised else digits.labels[sure.argmax(0)]
+    wrong = float((names[sure.argmax(1)] != digits.labels).float().mean())
     figures = {"error": wrong, "squared error": squared / len(digits)}
-    return figures if model.supervised else figures | {"clusters in use": float(len(set(y.argmax(1).tolist())))}
+    return figures if model.supervised else figures | {"clusters in use": float(len(set(sure.argmax(1).tolist())))}
 
 
 def sampled_figures(model: DigitModel, digits: Digits, seen: Digits) -> dict[str, float]:

@@ -83,9 +83,10 @@ class AAE(AutoencoderMethod):
     def codes(self, wrapped: Mapping[str, nn.Module], batch: DigitBatch) -> Tensor:
         """What the discriminator is to take for samples of the prior."""
         parts = self.parts(batch)
-        x = torch.cat([corrupted(part, self.settings.noise) for part in parts])
+        purposes = ("noise", "labelled noise")[: len(parts)]
+        seen = [corrupted(part, self.settings.noise, name) for part, name in zip(parts, purposes, strict=True)]
         noise = torch.cat([part.normals(f"judged {i}", self.settings.latent) for i, part in enumerate(parts)])
-        z = posterior_of(wrapped["encoder"](x), self.autoencoder.posterior).sample(noise)
+        z = posterior_of(wrapped["encoder"](torch.cat(seen)), self.autoencoder.posterior).sample(noise)
         return self.told(z, [part.y for part in parts[1:]])
 
     def real(self, batch: DigitBatch) -> Tensor:

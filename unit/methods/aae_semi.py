@@ -97,8 +97,8 @@ class SemiAAE(Method[DigitBatch]):
     def open(self, share: Share) -> DigitBatches:
         return open_batches(self.config.data, share)
 
-    def encode(self, wrapped: Mapping[str, nn.Module], batch: DigitBatch) -> Code:
-        return self.network.split(wrapped["encoder"](corrupted(batch, self.settings.noise)))
+    def encode(self, wrapped: Mapping[str, nn.Module], batch: DigitBatch, purpose: str = "noise") -> Code:
+        return self.network.split(wrapped["encoder"](corrupted(batch, self.settings.noise, purpose)))
 
     def phases(self, wrapped: Mapping[str, nn.Module], batch: DigitBatch, *, recompute: bool) -> Iterator[Phase]:
         """Reconstruction, discriminators, encoder (as often as the config says), classifier.
@@ -120,7 +120,8 @@ class SemiAAE(Method[DigitBatch]):
             yield Phase("encoder", sum_of(terms), detached(terms))
         if self.supervised:
             assert batch.labelled is not None
-            loss = F.cross_entropy(self.encode(wrapped, batch.labelled).logits, batch.labelled.y)
+            logits = self.encode(wrapped, batch.labelled, "labelled noise").logits
+            loss = F.cross_entropy(logits, batch.labelled.y)
             yield Phase("classifier", loss, {"classification": loss.detach()})
 
     def reconstruction_phase(self, wrapped: Mapping[str, nn.Module], batch: DigitBatch) -> Phase:
@@ -158,16 +159,24 @@ class SemiAAE(Method[DigitBatch]):
     def samples(self, model: nn.Module, batches: Batches[Any, DigitBatch], device: torch.device) -> Grid:
         """Images, their reconstructions, and each category's image of style 0."""
         assert isinstance(model, CategoricalModel) and isinstance(batches, DigitBatches)
-        count = max(self.settings.categories, 10)
-        x = batches.digits.images[:count].float().to(device) / 255
+        categories = self.settings.categories
+        rows = torch.arange(categories) % len(batches.digits)
+        x = batches.digits.images[rows].float().to(device) / 255
         code = model.code(x)
-        heads = model.image(torch.eye(count, self.settings.categories, device=device), torch.zeros_like(code.z))
-        return Grid(grey(torch.cat([x, model.image(code.y, code.z), heads])), count)
+        heads = model.image(torch.eye(categories, device=device), torch.zeros_like(code.z))
+        return Grid(grey(torch.cat([x, model.image(code.y, code.z), heads])), categories)
+
+
+def log_odds(logits: Tensor) -> Tensor:
+    """log p/(1 − p) of each category, float64 (B, K): in the order of p, also where p is 1 but for rounding."""
+    others = logits.double()[:, None].repeat(1, logits.shape[1], 1)
+    others.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
+    return logits.double() - others.logsumexp(2)
 
 
 def closeness(points: Tensor, threshold: float) -> Tensor:
     """Σ max(0, threshold − ‖wᵢ − wⱼ‖) over the pairs of points (K, d): a scalar (section 7)."""
     pairs = list(itertools.combinations(range(len(points)), 2))
     first, second = (points[list(side)] for side in zip(*pairs, strict=True))
-    distances = (first - second).square().sum(1).sqrt()
+    distances: Tensor = torch.linalg.vector_norm(first - second, dim=1)
     return (threshold - distances).clamp(min=0).sum()

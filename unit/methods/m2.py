@@ -55,7 +55,7 @@ class M2Network(nn.Module):
     def bound(self, x: Tensor, y: Tensor, noise: Tensor | None) -> Tensor:
         """L(x, y) in nats: x (B, n), y one-hot (…, B or 1, 10), noise (B, d) → (…, B)."""
         q = self.code(x, y)
-        output = self.decoder(q.sample(noise), y)
+        output = exact(self.decoder(q.sample(noise), y))
         shape = output.shape[:-1]
         nll = self.likelihood.nll(x.expand(*shape, -1).flatten(0, -2), output.flatten(0, -2))
         kl = Gaussian(q.mu.flatten(0, -2), q.log_variance.flatten(0, -2)).kl()
@@ -64,13 +64,13 @@ class M2Network(nn.Module):
 
     def code(self, x: Tensor, y: Tensor) -> Gaussian:
         """q(z|x, y)."""
-        mu, log_variance = self.encoder(x, y).chunk(2, dim=-1)
+        mu, log_variance = exact(self.encoder(x, y)).chunk(2, dim=-1)
         return Gaussian(mu, log_variance)
 
     def unlabelled(self, x: Tensor, seen: Tensor, noise: Tensor | None) -> Tensor:
         """U(x) in nats, summed over all labels: (B,). The classifier sees `seen` in place of x."""
-        log_q = self.classifier(seen).log_softmax(1)
-        every = torch.eye(CLASSES, device=x.device)[:, None]
+        log_q = exact(self.classifier(seen)).log_softmax(1)
+        every = torch.eye(CLASSES, dtype=x.dtype, device=x.device)[:, None]
         bounds = self.bound(x, every, noise)
         total: Tensor = (log_q.exp() * (bounds.T + log_q)).sum(1)
         return total
@@ -82,6 +82,11 @@ class M2Network(nn.Module):
         x_l, seen_l, y, noise_l = labelled
         bound = self.bound(x_l, one_hot(y, CLASSES), noise_l)
         return Bounds(unlabelled, bound, F.cross_entropy(self.classifier(seen_l), y, reduction="none"))
+
+
+def exact(x: Tensor) -> Tensor:
+    """At least float32, also where the networks run in bf16: the bounds are sums over hundreds of pixels."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 class Labelled(NamedTuple):

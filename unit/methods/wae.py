@@ -47,7 +47,7 @@ class WAE(AutoencoderMethod):
         if self.settings.regularizer == "mmd" and part % self.settings.group:
             raise ConfigError(
                 f"model.group: {part} images a process and part are no whole groups of {self.settings.group}; "
-                f"expected a divisor of {part} that is at least 2"
+                f"expected a divisor of {part} that is at least 2, or a larger train.batch_size"
             )
         return super().open(share)
 

@@ -29,7 +29,7 @@ from unit.core.prior import Normal, Prior, drawn
 from unit.data.digit_batches import CLASSES
 from unit.data.digits import Digits
 from unit.data.images import write_grid
-from unit.methods.aae_semi import CategoricalModel
+from unit.methods.aae_semi import CategoricalModel, log_odds
 from unit.methods.autoencoder import DigitModel, grey, noisy
 from unit.methods.m1 import M1Model
 from unit.methods.m1m2 import M1M2Model
@@ -225,11 +225,11 @@ def heads(model: CategoricalModel, digits: Digits) -> Grid:
     """Where a category has too few images, white ones take their place."""
     categories = model.config.categories
     first = model.image(torch.eye(categories), torch.zeros(categories, model.config.latent))
-    log_p = over_all(lambda x, _: model.code(x).logits.double().log_softmax(1), digits)
+    sure = over_all(lambda x, _: log_odds(model.code(x).logits), digits)
     others = torch.ones(categories, SUREST, *first.shape[1:])
     for category, row in enumerate(others):
-        members = (log_p.argmax(1) == category).nonzero().flatten()
-        best = members[log_p[members, category].argsort(descending=True, stable=True)[:SUREST]]
+        members = (sure.argmax(1) == category).nonzero().flatten()
+        best = members[sure[members, category].argsort(descending=True, stable=True)[:SUREST]]
         row[: len(best)] = floats(digits.images[best])
     return apart(first, others)
 
