@@ -470,12 +470,12 @@ def test_m1m2s_second_step_is_m2_of_the_drawn_codes() -> None:
     z_l = (q_l.mean + q_l.stddev * noise_of(known, "labelled code", 2)).detach().double()
     m2 = copy.deepcopy(method.network.m2).double()
     u = plain_u(m2, z, z, noise_of(batch, "m2 latent", 3), "gaussian").mean()
-    l = plain_l(m2, z_l, one_hot(known.y), noise_of(known, "labelled latent", 3), "gaussian").mean()  # noqa: E741
+    labelled = plain_l(m2, z_l, one_hot(known.y), noise_of(known, "labelled latent", 3), "gaussian").mean()
     classification = -m2.classifier(z_l).log_softmax(1)[torch.arange(6), known.y].mean()
     assert phase.player == "m2"
-    for key, value in {"unlabelled": u, "labelled": l, "classification": classification}.items():
+    for key, value in {"unlabelled": u, "labelled": labelled, "classification": classification}.items():
         close(phase.terms[key], value)
-    close(phase.loss, u + 0.3 * l + 0.25 * classification)
+    close(phase.loss, u + 0.3 * labelled + 0.25 * classification)
 
 
 def test_m1m2_goes_through_the_means_of_both_codes() -> None:
@@ -825,8 +825,8 @@ def test_labelled_and_unlabelled_images_get_noise_of_their_own() -> None:
 
 def test_m2s_bounds_are_summed_in_float32_where_its_networks_run_in_bf16() -> None:
     torch.manual_seed(0)
-    settings = {"latent": 4, "hidden": (16,), "activations": ("relu",)}
-    network = M2Network(784, **settings, likelihood=likelihood_of("bernoulli", 1.0), outputs=784)  # type: ignore[arg-type]
+    bernoulli = likelihood_of("bernoulli", 1.0)
+    network = M2Network(784, latent=4, hidden=(16,), activations=("relu",), likelihood=bernoulli, outputs=784)
     x, noise = torch.rand(3, 784), torch.randn(3, 4)
     whole = network.unlabelled(x, x, noise)
     with torch.autocast("cpu", torch.bfloat16):

@@ -123,7 +123,7 @@ def test_training_moves_every_network_and_logs_every_step(name: str, runs: Runs)
 
 
 def test_each_player_has_its_own_learning_rate(runs: Runs) -> None:
-    rates = {"aae_cluster": {"autoencoder": 1, "judge": 0.5, "encoder": 0.25}, "aae": {"judge": 0.2, "encoder": 1}}
+    rates = {"aae_cluster": {"autoencoder": 1, "judge": 0.5, "encoder": 1}, "aae": {"judge": 0.2, "encoder": 1}}
     for name, factors in rates.items():
         saved = newest(runs[name]).scalars["optimizers"]
         assert {player: saved[player][0]["lr"] / 1e-4 for player in factors} == pytest.approx(factors)

@@ -140,6 +140,7 @@ def train_claimed(config: Config, run: Path, claim: Claim, *, resume: Path | Non
     except Interrupted as interruption:
         if main:
             write_status(run, "interrupted", step=state.step, signal=Signals(interruption.signal).name)
+        accelerator.end_training()  # all processes are here
         raise
     except Exception as error:
         if main:

@@ -177,8 +177,6 @@ class JudgedConfig(NetsConfig):
 class AdversarialConfig(JudgedConfig):
     """How the encoder learns to fool the discriminator."""
 
-    fooling_lr: float = 1.0
-    """the encoder's learning rate in these steps, as a factor of optim.lr"""
     fooling_steps: int = 2
     """how often a step the encoder learns to fool the discriminator"""
     combined: float = 0.0
@@ -188,7 +186,6 @@ class AdversarialConfig(JudgedConfig):
         super().__post_init__()
         at_least("model.fooling_steps", self.fooling_steps, 1)
         at_least("model.combined", self.combined, 0)
-        above_0("model.fooling_lr", self.fooling_lr)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class OptimConfig:
     step_factor: float = 0.5
     """factor of each fall of the step schedule"""
     ema: float = 0.999
-    """decay of the exponential moving average of the translator's weights, which is the finished model (0: none)"""
+    """decay of the exponential moving average of the model's weights, which is the finished model (0: none)"""
 
     def __post_init__(self) -> None:
         above_0("optim.lr", self.lr)
@@ -78,9 +78,9 @@ class TrainConfig:
     """How long, in which batches, and what is written on the way."""
 
     steps: int = 100_000
-    """training steps (one D step and one E+G step each)"""
+    """training steps (for UNIT one D step and one E+G step each)"""
     batch_size: int = 1
-    """images of each domain a step, over all processes together"""
+    """images a step (for UNIT of each domain), over all processes together"""
     accumulation: int = 1
     """parts that a process's share of the batch is taken in, to save memory; the result is the same"""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"

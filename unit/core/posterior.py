@@ -73,11 +73,11 @@ def encoder_channels(latent: int, kind: PosteriorKind) -> int:
     return 2 * latent if kind == "gaussian" else latent
 
 
-def mean_divergence(q: Gaussian | UnitGaussian) -> Tensor:
-    """μ² + σ² − log σ² − 1 averaged over all elements, a scalar: twice the KL divergence for each latent dimension, and
-    with unit variance `mean_square`."""
-    if isinstance(q, UnitGaussian):
-        return mean_square(q.mu)
+def mean_divergence(q: Gaussian) -> Tensor:
+    """μ² + σ² − log σ² − 1 averaged over all elements: a scalar.
+
+    Twice the KL divergence for each latent dimension; with unit variance it is `mean_square`.
+    """
     return (q.mu.square() + q.log_variance.exp() - q.log_variance - 1).mean()
 
 

@@ -59,6 +59,11 @@ class DigitBatches(Batches[DigitBatch, DigitBatch]):
         self.summary = f"{len(digits)} digits" + (f", {len(kept)} of them labelled" if kept is not None else "")
         self.images_a_step = share.batch_size + (labelled_batch if kept is not None else 0)
 
+    @property
+    def fraction_labelled(self) -> float:
+        """The share of the digits that have labels, in [0, 1]."""
+        return 0.0 if self.kept is None else len(self.kept) / len(self.digits)
+
     def __getitem__(self, part: int) -> DigitBatch:
         batch = self.drawn(part, self.share, "digits", torch.arange(len(self.digits)))
         if self.kept is None:

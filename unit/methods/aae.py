@@ -44,12 +44,8 @@ class AAE(AutoencoderMethod):
 
     @property
     def players(self) -> dict[str, Player]:
-        judge = {"judge": Player(("judge",), self.settings.judge_lr)}
-        return (
-            super().players
-            | judge
-            | ({} if self.combined else {"encoder": Player(("encoder",), self.settings.fooling_lr)})
-        )
+        players = super().players | {"judge": Player(("judge",), self.settings.judge_lr)}
+        return players if self.combined else players | {"encoder": Player(("encoder",))}
 
     def phases(self, wrapped: Mapping[str, nn.Module], batch: DigitBatch, *, recompute: bool) -> Iterator[Phase]:
         """Reconstruction, discriminator, encoder (as often as the config says); combined: discriminator, then both."""

@@ -91,7 +91,7 @@ class SemiAAE(Method[DigitBatch]):
     def players(self) -> dict[str, Player]:
         players = {"autoencoder": Player(("encoder", "decoder")), "judge": Player(("judge",), self.settings.judge_lr)}
         if not self.settings.combined:
-            players["encoder"] = Player(("encoder",), self.settings.fooling_lr)
+            players["encoder"] = Player(("encoder",))
         return players | ({"classifier": Player(("encoder",))} if self.supervised else {})
 
     def open(self, share: Share) -> DigitBatches:

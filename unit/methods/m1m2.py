@@ -71,7 +71,7 @@ class M1M2(VAE):
 
     def open(self, share: Share) -> DigitBatches:
         batches = super().open(share)
-        self.share_labelled = 0.0 if batches.kept is None else len(batches.kept) / len(batches.digits)
+        self.share_labelled = batches.fraction_labelled
         return batches
 
     def phases(self, wrapped: Mapping[str, nn.Module], batch: DigitBatch, *, recompute: bool) -> Iterator[Phase]:
