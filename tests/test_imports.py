@@ -20,8 +20,9 @@ FLOORS: list[set[str]] = [
     {"unit.model"},
     {"unit.translation", "unit.report"},
     {"unit.training", "unit.evaluation"},
+    {"unit.proof"},
     {"unit.commands"},
-    {"unit.__main__", "train", "translate"},
+    {"unit.__main__", "unit.watched", "train", "translate"},
 ]
 
 

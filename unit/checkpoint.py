@@ -99,16 +99,20 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint as `folder`, which must not exist, whole or not at all."""
     staging = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    for name, tensors in checkpoint.tensors.items():
-        save_file(tensors, staging / f"{name}.safetensors")
-    files = {path.name: sha256(path) for path in sorted(staging.iterdir())}
-    manifest: dict[str, Any] = {"format": FORMAT, "scalars": checkpoint.scalars, "files": files}
-    manifest["sha256"] = seal(manifest)
-    (staging / "manifest.json").write_text(json.dumps(manifest, indent=1))
-    for path in [*staging.iterdir(), staging]:
-        flush(path)
-    staging.rename(folder)
+    try:
+        staging.mkdir(parents=True)
+        for name, tensors in checkpoint.tensors.items():
+            save_file(tensors, staging / f"{name}.safetensors")
+        files = {path.name: sha256(path) for path in sorted(staging.iterdir())}
+        manifest: dict[str, Any] = {"format": FORMAT, "scalars": checkpoint.scalars, "files": files}
+        manifest["sha256"] = seal(manifest)
+        (staging / "manifest.json").write_text(json.dumps(manifest, indent=1))
+        for path in [*staging.iterdir(), staging]:
+            flush(path)
+        staging.rename(folder)
+    except (OSError, SafetensorError):
+        shutil.rmtree(staging, ignore_errors=True)  # a full disk has use for the room
+        raise
     flush(folder.parent)
 
 
@@ -151,7 +155,12 @@ def step_of(folder: Path) -> int:
 def list_of(run: Path) -> list[Path]:
     """A run's checkpoints, oldest first."""
     folders = (run / "checkpoints").glob("step-*")
-    return sorted(path for path in folders if re.fullmatch(r"step-\d{8,}", path.name) and path.is_dir())
+    return sorted((path for path in folders if is_named_so(path) and path.is_dir()), key=step_of)
+
+
+def is_named_so(path: Path) -> bool:
+    """Whether a path is one that a run's checkpoint has."""
+    return bool(re.fullmatch(r"step-\d{8,}", path.name)) and path.parent.name == "checkpoints"
 
 
 def prune(run: Path, keep: int) -> None:

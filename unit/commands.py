@@ -7,8 +7,10 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
 from unit.config import ConfigError
@@ -27,12 +29,14 @@ def train(arguments: list[str]) -> int:
 
     def run() -> int:
         from unit import training
+        from unit.run import run_of
 
         given = arguments
-        resume = option(arguments, "--resume")
-        auto = resume == "auto"
-        if resume is not None and not auto and option(arguments, "--config") is None:
-            saved = Path(resume) / "config.yaml"
+        named = option(arguments, "--resume")
+        auto = named == "auto"
+        resume = None if named is None or auto else Path(os.path.normpath(named))
+        if resume is not None and option(arguments, "--config") is None:
+            saved = run_of(resume) / "config.yaml"
             if not saved.is_file():
                 raise ConfigError(f"--resume: no run in {resume}, which has no config.yaml")
             given = ["--config", str(saved), *arguments]
@@ -41,16 +45,16 @@ def train(arguments: list[str]) -> int:
         command.add_argument(
             "--resume",
             metavar="RUN",
-            help="a run's folder: go on from its newest checkpoint; auto: "
-            "run.output's, or begin where there is nothing yet",
+            help="a run's folder: go on from its newest checkpoint; one of its checkpoints/step-…: from that one, with "
+            "another --run.output; auto: run.output's, or begin where there is nothing yet",
         )
         config = schema.instantiate(command, given)
         if auto:
-            resume = config.run.output if (Path(config.run.output) / "config.yaml").is_file() else None
+            resume = Path(config.run.output) if (Path(config.run.output) / "config.yaml").is_file() else None
         elif resume is not None and option(arguments, "--run.output") is None:
-            config = replace(config, run=replace(config.run, output=resume))
+            config = replace(config, run=replace(config.run, output=str(run_of(resume))))
         try:
-            folder = training.train(config, resume=None if resume is None else Path(resume), auto=auto)
+            folder = training.train(config, resume=resume, auto=auto)
         except training.Interrupted as interruption:
             code = 128 + interruption.signal
             return fail(interruption, code) if os.environ.get("RANK", "0") == "0" else code
@@ -155,7 +159,24 @@ def main(arguments: list[str]) -> int:
     draw.add_argument("--resize", type=int, metavar="N", help="of a translator: scale images to a shorter side of N")
     draw.add_argument("--output", required=True, help="folder for the pictures, which are named after what they show")
     draw.add_argument("--overwrite", action="store_true", help="replace pictures that are there")
-    options = command.parse_args(arguments)
+    proof = commands.add_parser(
+        "prove-resume",
+        help="kill a short training of your config again and again, resume it, and compare its end bit for bit",
+        description="All options not listed here are train.py's, such as --config NAME and --data.root FOLDER.",
+        allow_abbrev=False,
+    )
+    add = proof.add_argument
+    add("--kills", type=int, default=50, metavar="N", help="how often to kill, a fifth inside a save (default: 50)")
+    add("--steps", type=int, default=12, metavar="N", help="steps of each training (default: 12)")
+    add("--every", type=int, default=3, metavar="N", help="steps from checkpoint to checkpoint (default: 3)")
+    add("--processes", type=int, default=1, metavar="N", help="of each training (default: 1)")
+    add("--seed", type=int, default=0, metavar="N", help="of the kills (default: 0)")
+    add("--output", metavar="FOLDER", help="where to keep the trainings (default: they are deleted)")
+    options, rest = command.parse_known_args(arguments)
+    if options.command == "prove-resume":
+        return answered(lambda: prove_resume(options, rest))
+    if rest:
+        command.error(f"unrecognized arguments: {' '.join(rest)}")
 
     def run() -> int:
         from unit.methods.translator import Translator
@@ -202,6 +223,31 @@ def main(arguments: list[str]) -> int:
         return 0
 
     return answered(run)
+
+
+def prove_resume(options: argparse.Namespace, arguments: list[str]) -> int:
+    """`python -m unit prove-resume`: exit code 1 where a resumed training is not the unbroken one."""
+    from unit.proof.resume import Plan, prove
+    from unit.training import RunError
+
+    for name in ("kills", "steps", "every", "processes"):
+        if getattr(options, name) < 1:
+            raise ConfigError(f"--{name}: expected at least 1, got {getattr(options, name)}")
+    if options.every > options.steps:
+        raise ConfigError(f"--every: expected at most --steps {options.steps}, got {options.every}")
+    folder = None if options.output is None else Path(options.output)
+    if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"--output: {folder} exists and is not empty")
+    plan = Plan(arguments, options.steps, options.every, options.processes)
+    with ExitStack() as stack:
+        if folder is None:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="prove-resume-")))
+        try:
+            certificate = prove(plan, folder, kills=options.kills, seed=options.seed)
+        except RunError as error:
+            return fail(error, 1)
+    print(certificate.table())
+    return 0 if certificate.exact else 1
 
 
 def answered(run: Callable[[], int]) -> int:

@@ -80,9 +80,11 @@ def write_status(run: Path, status: Status, *, step: int, **more: Any) -> None:
 def check_run(run: Path, config: Config, resume: Path | None, *, auto: bool = False) -> Path | None:
     """The checkpoint to go on from, if any; raises ConfigError where that or the run's folder is not as it must be.
 
-    With `auto`, a run that was broken off before its first checkpoint begins anew.
+    `resume` is a run, of which the newest checkpoint is taken, or one checkpoint. With `auto`, a run that was broken
+    off before its first checkpoint begins anew.
     """
-    if resume is None or resume != run:
+    source = None if resume is None else run_of(resume)
+    if source is None or source != run:
         if run.exists() and (not run.is_dir() or any(run.iterdir())):
             raise ConfigError(
                 f"run.output: {run} exists and is not empty; --resume {run} goes on with the run in it, "
@@ -91,22 +93,37 @@ def check_run(run: Path, config: Config, resume: Path | None, *, auto: bool = Fa
         parent = next(path for path in run.absolute().parents if path.exists())
         if not os.access(parent, os.W_OK) or not parent.is_dir():
             raise ConfigError(f"run.output: {run} can't be written, for {parent} is not a folder you may write in")
-    if resume is None:
+    if resume is None or source is None:
         return None
-    if not (resume / "config.yaml").is_file():
-        raise ConfigError(f"--resume: no run in {resume}, which has no config.yaml")
-    changed = differences(parse(["--config", str(resume / "config.yaml")]), config)
+    if not (source / "config.yaml").is_file():
+        raise ConfigError(f"--resume: no run in {source}, which has no config.yaml")
+    changed = differences(parse(["--config", str(source / "config.yaml")]), config)
     if changed:
         what = ", ".join(f"{key} ({old} → {new})" for key, (old, new) in changed.items())
-        raise ConfigError(f"--resume: the config differs from that of {resume}: {what}")
-    saved = checkpoint.list_of(resume)
+        raise ConfigError(f"--resume: the config differs from that of {source}: {what}")
+    saved = checkpoint.list_of(source)
     if not saved and auto:
         return None
     if not saved:
-        raise ConfigError(f"--resume: {resume} has no checkpoint yet; delete it and start anew")
-    if not os.access(resume, os.W_OK):
-        raise ConfigError(f"--resume: {resume} can't be written")
-    return saved[-1]
+        raise ConfigError(f"--resume: {source} has no checkpoint yet; delete it and start anew")
+    if source == run and not os.access(source, os.W_OK):
+        raise ConfigError(f"--resume: {source} can't be written")
+    if resume == source:
+        return saved[-1]
+    if resume not in saved:
+        names = ", ".join(path.name for path in saved)
+        raise ConfigError(f"--resume: {source} has no checkpoint {resume.name}; it has {names}")
+    if source == run and resume != saved[-1]:
+        raise ConfigError(
+            f"--resume: {run} has a later checkpoint, {saved[-1].name}, which going on from {resume.name} would "
+            "overwrite; give another --run.output"
+        )
+    return resume
+
+
+def run_of(resume: Path) -> Path:
+    """The run that `--resume` names, or whose checkpoint it names."""
+    return resume.parent.parent if checkpoint.is_named_so(resume) else resume
 
 
 def begin(run: Path, config: Config, step: int, claim: Claim) -> None:

@@ -18,12 +18,14 @@ from typing import Any, TypeVar
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import ProjectConfiguration, broadcast_object_list
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from unit import checkpoint
+from unit.checkpoint import CheckpointError
 from unit.config import Config, ConfigError
 from unit.data.batches import Batches, Share
 from unit.methods.build import describe, method_of
@@ -32,11 +34,14 @@ from unit.model import save_model
 from unit.optim import adam, moving_average, schedule
 from unit.report.progress import Progress
 from unit.report.samples import write_samples
-from unit.run import Claim, begin, check_run, write_status
+from unit.run import Claim, begin, check_run, run_of, write_status
 from unit.signals import StopFlag, ignore
 from unit.state import TrainingState
 
 B = TypeVar("B")
+
+
+ANOTHER_IS_GONE = "another process of this training has ended; --resume goes on from the newest checkpoint"
 
 
 class RunError(RuntimeError):
@@ -92,7 +97,7 @@ def train_claimed(config: Config, run: Path, claim: Claim, *, resume: Path | Non
     optimizers = {name: accelerator.prepare(optimizer) for name, optimizer in plain.items()}
     state = TrainingState(method.networks, average, plain, schedules, accelerator.scaler, dict(batches.fingerprints))
     if newest is not None:
-        state.restore(newest)
+        restore(state, newest)
     if state.step > config.train.steps:
         raise ConfigError(f"train.steps: the run is at step {state.step} already, got {config.train.steps}")
 
@@ -130,8 +135,7 @@ def train_claimed(config: Config, run: Path, claim: Claim, *, resume: Path | Non
                     grid = method.samples(finished, batches, device)
                     write_samples(run / "samples" / f"step-{state.step:08d}.png", grid)
                 if saving and main:
-                    checkpoint.save(checkpoint.folder_of(run, state.step), state.snapshot())
-                    checkpoint.prune(run, config.train.keep)
+                    save(state, run, keep=config.train.keep)
                 if signal:
                     raise Interrupted(run, state.step, signal)
         if main:
@@ -143,14 +147,44 @@ def train_claimed(config: Config, run: Path, claim: Claim, *, resume: Path | Non
         accelerator.end_training()  # all processes are here
         raise
     except Exception as error:
+        told = RunError(ANOTHER_IS_GONE) if lost_another(error) else error
         if main:
             with suppress(OSError):
-                write_status(run, "failed", step=state.step, error=" ".join(str(error).split()))
-        raise
+                write_status(run, "failed", step=state.step, error=" ".join(str(told).split()))
+        if told is error:
+            raise
+        raise told from error
     finally:
         log.close()
     accelerator.end_training()
     return run
+
+
+def lost_another(error: Exception) -> bool:
+    """Whether this is how a process learns that another of the same training has ended."""
+    several = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return several and (isinstance(error, torch.distributed.DistError) or "gloo/transport" in str(error))
+
+
+def restore(state: TrainingState, folder: Path) -> None:
+    """Take the checkpoint's state; raises CheckpointError, which says if there is an older one, where it is damaged."""
+    try:
+        state.restore(folder)
+    except CheckpointError as error:
+        older = [path for path in checkpoint.list_of(run_of(folder)) if path < folder]
+        hint = f"; --resume {older[-1]} with another --run.output goes on from the one before" if older else ""
+        raise CheckpointError(f"{error}{hint}") from error
+
+
+def save(state: TrainingState, run: Path, *, keep: int) -> None:
+    """Publish a checkpoint, then prune; raises RunError where the disk does not take it."""
+    try:
+        checkpoint.save(checkpoint.folder_of(run, state.step), state.snapshot())
+    except (OSError, SafetensorError) as error:
+        saved = checkpoint.list_of(run)
+        last = f"{saved[-1]} is as it was" if saved else "there was none before"
+        raise RunError(f"the checkpoint of step {state.step} can't be written: {error}; {last}") from error
+    checkpoint.prune(run, keep)
 
 
 def agreed(signal: int, accelerator: Accelerator) -> int:
