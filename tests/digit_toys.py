@@ -96,17 +96,22 @@ def normals(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def assert_close(one: Checkpoint, other: Checkpoint) -> None:
+def assert_close(one: Checkpoint, other: Checkpoint, *, within: float = 1e-5) -> None:
     """The same training but for rounding, which Adam makes much of where a gradient is nearly 0: the networks and their
-    average within 1e-5, and its moments within 1e-3, for the networks would not tell of a gradient's scale."""
+    average `within` that of each other, relative, and its moments within 100 times that, for the networks would not
+    tell of a gradient's scale."""
     assert one.tensors.keys() == other.tensors.keys() and one.scalars["step"] == other.scalars["step"]
     for name, tensors in one.tensors.items():
         assert tensors.keys() == other.tensors[name].keys()
         for kind in ("exp_avg", "exp_avg_sq") if name.startswith("adam-") else ("",):
-            keys = [key for key in tensors if key.endswith(f".{kind}") or not kind]
-            whole = torch.cat([tensors[key].double().flatten() for key in keys])
-            parts = torch.cat([other.tensors[name][key].double().flatten() for key in keys])
-            assert (whole - parts).norm() / whole.norm() < (1e-3 if kind else 1e-5), f"{name} {kind}"
+            assert apart(one, other, name, kind) < (100 * within if kind else within), f"{name} {kind}"
+
+
+def apart(one: Checkpoint, other: Checkpoint, name: str, kind: str = "") -> float:
+    """The relative distance of one file's tensors, or of those of one kind of moments, taken together."""
+    keys = [key for key in one.tensors[name] if key.endswith(f".{kind}") or not kind]
+    x, y = (torch.cat([saved.tensors[name][key].double().flatten() for key in keys]) for saved in (one, other))
+    return float((x - y).norm() / x.norm())
 
 
 def logged_by(run: Path) -> list[dict[str, float]]:

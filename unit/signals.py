@@ -1,18 +1,22 @@
 """Being asked to stop: by SIGTERM or SIGINT, or by the launcher's end.
 
 A handler sets a flag and nothing else, so that the step under way is taken whole; a second signal ends the process at
-once. `accelerate launch` with one process hands no signal on to its child, which would train on as an orphan: a
-launched process whose parent is gone takes that for SIGTERM.
+once. What comes within a second of the first is its echo: where a scheduler signals every process of a job, `torchrun`
+hands on to its children what they have had already. `accelerate launch` with one process hands no signal on to its
+child, which would train on as an orphan: a launched process whose parent is gone takes that for SIGTERM.
 """
 
 import os
 import signal
+import time
 from types import FrameType, TracebackType
 from typing import Any
 
 HANDLED = (signal.SIGTERM, signal.SIGINT)
 LAUNCHED = ("ACCELERATE_MIXED_PRECISION", "TORCHELASTIC_RUN_ID")
 """Environment variables that `accelerate launch` and `torchrun` set."""
+ECHO = 1.0
+"""Seconds in which signals count as one."""
 
 
 class StopFlag:
@@ -21,6 +25,7 @@ class StopFlag:
     def __init__(self) -> None:
         self.parent = os.getppid() if any(name in os.environ for name in LAUNCHED) else None
         self.number = 0
+        self.since = 0.0
         self.before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopFlag":
@@ -35,9 +40,10 @@ class StopFlag:
             signal.signal(number, handler)
 
     def note(self, number: int, frame: FrameType | None) -> None:
-        if self.number:
+        if not self.number:
+            self.number, self.since = number, time.monotonic()
+        elif time.monotonic() > self.since + ECHO:
             os._exit(128 + number)
-        self.number = number
 
     def asked(self) -> int:
         """The signal's number, or 0."""

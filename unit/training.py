@@ -213,6 +213,8 @@ def learn(
     while True:
         phases: list[Phase] = []
         for stream in streams:
+            for network in wrapped.values():
+                network.train(not phases)  # spectral norm goes on once a step and phase, not once a part
             with ExitStack() as stack:
                 if len(phases) + 1 < len(streams):
                     for network in wrapped.values():
@@ -329,6 +331,7 @@ class Watch:
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
+        self.accelerator = accelerator
         self.at_once = accelerator.device.type == "cpu"
         self.gradients = accelerator.scaler is None
         self.finite: dict[tuple[int, str], Tensor] = {}
@@ -346,10 +349,10 @@ class Watch:
             self.check()
 
     def check(self) -> None:
-        """Raise RunError where something was not finite."""
+        """Raise RunError, the same on all processes, where something was not finite on any."""
         if not self.finite:
             return
-        well = torch.stack(list(self.finite.values())).tolist()
+        well = self.accelerator.reduce(torch.stack(list(self.finite.values())).float(), "mean").eq(1).tolist()
         broken = [key for key, fine in zip(self.finite, well, strict=True) if not fine]
         self.finite.clear()
         if broken:

@@ -1,0 +1,370 @@
+"""Groups of real processes, each of which trains one config after another and keeps a diary of every step.
+
+They are forked from a server that has imported torch once, so that a group starts in a moment. Faults can be planted
+in them: what a test finds right must also be found wrong where it is.
+"""
+
+import contextlib
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import nn
+
+from unit import checkpoint, commands, draws, training
+from unit.data.batches import Share
+from unit.data.digit_batches import DigitBatch
+from unit.methods import unit as unit_method
+from unit.methods.method import Method, Phase
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["unit.training", "unit.commands", "torch.nn.parallel"])
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: its command line, where its diaries go (a folder), the fault that is planted in it, whether all
+    is computed in float64, and whether activations are smooth."""
+
+    arguments: list[str]
+    diary: Path | None = None
+    fault: str = ""
+    double: bool = False
+    smooth: bool = False
+
+
+def take(jobs: list[Job], rank: int = 0) -> int:
+    """Train one after another, to the first that fails."""
+    for job in jobs:
+        AcceleratorState._reset_state(reset_partial_state=True)
+        with ExitStack() as stack:
+            stack.enter_context(doubled() if job.double else nullcontext())
+            stack.enter_context(smoothed() if job.smooth else nullcontext())
+            stack.enter_context(FAULTS[job.fault]() if job.fault else nullcontext())
+            stack.enter_context(kept(job.diary, rank))
+            code = commands.train([str(argument) for argument in job.arguments])
+        if code:
+            return code
+    return 0
+
+
+@contextlib.contextmanager
+def doubled() -> Iterator[None]:
+    """Within this context fp32 is float64."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        with patch.object(torch.Tensor, "float", torch.Tensor.double):
+            yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def smoothed() -> AbstractContextManager[Any]:
+    """Within this context ReLUs have no kink, which rounding could carry an activation over."""
+    return patch.object(nn, "LeakyReLU", lambda slope, inplace: nn.Softplus(beta=10))
+
+
+# Diaries
+
+
+Images = dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One rank's step, counted from 0: its images by domain and position in the global batch, and its weights'
+    SHA-256."""
+
+    step: int
+    images: Images
+    weights: str
+
+
+@contextlib.contextmanager
+def kept(folder: Path | None, rank: int) -> Iterator[None]:
+    """Within this context a line is written on every step; images that loaders read are not known."""
+    if folder is None:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    images: dict[int, Images] = defaultdict(lambda: defaultdict(dict))
+    visited, learn = Share.visited, training.learn
+
+    def seen(share: Share, count: int, domain: str, step: int, positions: range) -> list[int]:
+        found = visited(share, count, domain, step, positions)
+        images[step][domain] |= dict(zip(map(str, positions), found, strict=True))
+        return found
+
+    def learned(method: Method[Any], wrapped: Any, parts: list[Any], *rest: Any, **more: Any) -> Iterator[Any]:
+        yield from learn(method, wrapped, parts, *rest, **more)
+        step = parts[0].step
+        line = {"step": step, "images": images.pop(step, {}), "weights": digest(method.networks)}
+        with (folder / f"rank-{rank}.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    with patch.object(Share, "visited", seen), patch.object(training, "learn", learned):
+        yield
+
+
+def digest(networks: Mapping[str, nn.Module]) -> str:
+    sha = hashlib.sha256()
+    for network in networks.values():
+        for tensor in checkpoint.tensors_of(network).values():
+            sha.update(tensor.numpy().data)
+    return sha.hexdigest()
+
+
+def diary(folder: Path) -> dict[int, list[Entry]]:
+    """What the ranks wrote, by step."""
+    steps: dict[int, list[Entry]] = defaultdict(list)
+    for path in sorted(folder.glob("rank-*.jsonl")):
+        for line in path.read_text().splitlines():
+            entry = Entry(**json.loads(line))
+            steps[entry.step].append(entry)
+    return steps
+
+
+# Groups
+
+
+def live(rank: int, count: int, port: int, jobs: list[Job], folder: Path, limit: float) -> None:
+    """The life of one process of a group, which is the leader of a session of its own."""
+    os.setsid()
+    multiprocessing.set_start_method(None, force=True)  # type: ignore[arg-type]  # the loaders', as everywhere
+    for descriptor, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(folder / f"{rank}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+    os.environ |= {"ACCELERATE_USE_CPU": "true"}
+    if count > 1:
+        os.environ |= {
+            "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count),
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        }  # fmt: skip
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(checkpoint, "flush", lambda path: None))  # it costs seconds
+        if count > 1 and len(jobs) > 1:  # one group for all of them
+            torch.distributed.init_process_group("gloo", timeout=timedelta(seconds=limit))
+            stack.enter_context(patch.object(torch.distributed, "destroy_process_group", lambda group=None: None))
+        code = take(jobs, rank)
+    sys.exit(code)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the processes of a group ended, and what they said, by rank."""
+
+    codes: list[int | None]
+    out: list[str]
+    err: list[str]
+
+
+class Group:
+    """So many processes that take the jobs together; all are killed, with their loaders' processes, in the end."""
+
+    def __init__(self, count: int, jobs: list[Job], folder: Path, *, limit: float = 60) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.end = folder, time.monotonic() + limit
+        port = free_port()
+        self.processes = [
+            CONTEXT.Process(target=live, args=(rank, count, port, jobs, folder, limit)) for rank in range(count)
+        ]
+
+    def __enter__(self) -> "Group":
+        for process in self.processes:
+            process.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for process in self.processes:
+            if process.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.kill()
+                process.join()
+
+    def signal(self, rank: int, number: signal.Signals, *, loaders: bool = False) -> None:
+        """To one process, or to its loaders too."""
+        process = self.processes[rank].pid
+        assert process is not None
+        (os.killpg if loaders else os.kill)(process, number)
+
+    def said(self, rank: int, stream: str = "out") -> str:
+        path = self.folder / f"{rank}.{stream}"
+        return path.read_text() if path.exists() else ""
+
+    @property
+    def over(self) -> bool:
+        return all(not process.is_alive() for process in self.processes)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            if self.over or time.monotonic() > self.end:
+                why = "ended" if self.over else "out of time"
+                raise AssertionError(f"{why}: {[self.said(rank, 'err') for rank in range(len(self.processes))]}")
+            time.sleep(0.02)
+
+    def ended(self, limit: float | None = None) -> Ended:
+        """Once all have ended; that they do within the group's limit, or this one, is a law."""
+        if limit is not None:
+            self.end = time.monotonic() + limit
+        self.until(lambda: self.over)
+        ranks = range(len(self.processes))
+        return Ended(
+            [process.exitcode for process in self.processes],
+            [self.said(rank) for rank in ranks],
+            [self.said(rank, "err") for rank in ranks],
+        )
+
+
+def train_in_group(count: int, jobs: list[Job], folder: Path, *, limit: float = 60) -> Ended:
+    with Group(count, jobs, folder, limit=limit) as group:
+        ended = group.ended()
+    assert ended.codes == [0] * count, ended.err
+    return ended
+
+
+# Faults
+
+
+def bare(name: str) -> Callable[[], AbstractContextManager[Any]]:
+    """A network is called past its wrapper."""
+
+    def plant() -> AbstractContextManager[Any]:
+        learn = training.learn
+
+        def faulty(method: Any, wrapped: Any, *rest: Any, **more: Any) -> Iterator[Any]:
+            return learn(method, {**wrapped, name: method.networks[name]}, *rest, **more)
+
+        return patch.object(training, "learn", faulty)
+
+    return plant
+
+
+def two_backward_passes() -> AbstractContextManager[Any]:
+    """The gradients of two halves of a loss, one after another, of one pass of the wrapped network."""
+    backward = Accelerator.backward
+
+    def faulty(self: Accelerator, loss: torch.Tensor) -> None:
+        backward(self, loss / 2, retain_graph=True)
+        backward(self, loss / 2)
+
+    return patch.object(Accelerator, "backward", faulty)
+
+
+def latent_by_place_on_the_rank() -> AbstractContextManager[Any]:
+    """Noise by the image's place on its rank, not in the global batch."""
+    normals = draws.normals
+
+    def faulty(shape: tuple[int, ...], *key: draws.Key, positions: range, device: torch.device) -> torch.Tensor:
+        return normals(shape, *key, positions=range(len(positions)), device=device)
+
+    return patch.object(unit_method.draws, "normals", faulty)
+
+
+def augmentation_by_place_on_the_rank() -> AbstractContextManager[Any]:
+    positions, uniforms = Share.positions, draws.uniforms
+    own = [range(0)]
+
+    def noted(self: Share, part: int) -> range:
+        own[0] = positions(self, part)
+        return own[0]
+
+    def faulty(count: int, *key: draws.Key) -> torch.Tensor:
+        *rest, position = key
+        assert isinstance(position, int)
+        return uniforms(count, *rest, position - own[0].start)
+
+    stack = ExitStack()
+    stack.enter_context(patch.object(Share, "positions", noted))
+    stack.enter_context(patch.object(draws, "uniforms", faulty))
+    return stack
+
+
+def digits_noise_by_place_on_the_rank() -> AbstractContextManager[Any]:
+    return patch.object(DigitBatch, "own", lambda self, drawn: drawn[: len(self.positions)].to(self.x.device))
+
+
+def local_batch_size() -> AbstractContextManager[Any]:
+    """The data goes on by a process's own number of images a step."""
+    visited = Share.visited
+
+    def faulty(self: Share, count: int, domain: str, step: int, positions: range) -> list[int]:
+        return visited(replace(self, batch_size=self.batch_size // self.processes), count, domain, step, positions)
+
+    return patch.object(Share, "visited", faulty)
+
+
+def undivided_loss() -> AbstractContextManager[Any]:
+    """Each part of an accumulated batch counts as if it were all of it."""
+    backward = Accelerator.backward
+    return patch.object(Accelerator, "backward", lambda self, loss: backward(self, loss * 2))
+
+
+def disk_full() -> AbstractContextManager[Any]:
+    return patch.object(checkpoint, "save_file", side_effect=OSError(28, "No space left on device"))
+
+
+def not_finite_on_rank_1() -> AbstractContextManager[Any]:
+    """A term of the loss that is not a number there alone."""
+    learn = training.learn
+
+    def faulty(method: Method[Any], wrapped: Any, parts: list[Any], *rest: Any, inspect: Any) -> Iterator[Any]:
+        def spoilt(phases: list[Phase], optimizer: Any) -> None:
+            if parts[0].step == 2 and os.environ["RANK"] == "1":
+                name = next(iter(phases[0].terms))
+                phases[0].terms[name] = phases[0].terms[name] * torch.nan
+            inspect(phases, optimizer)
+
+        return learn(method, wrapped, parts, *rest, inspect=spoilt)
+
+    return patch.object(training, "learn", faulty)
+
+
+def stuck_in_step_3() -> AbstractContextManager[Any]:
+    learn = training.learn
+
+    def faulty(method: Method[Any], wrapped: Any, parts: list[Any], *rest: Any, **more: Any) -> Iterator[Any]:
+        if parts[0].step == 2:
+            print("stuck", flush=True)
+            for _ in range(600):  # a signal's handler does not wake a sleeper for good
+                time.sleep(0.1)
+        return learn(method, wrapped, parts, *rest, **more)
+
+    return patch.object(training, "learn", faulty)
+
+
+FAULTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    "bare translator": bare("translator"),
+    "bare discriminators": bare("discriminators"),
+    "bare encoder": bare("encoder"),
+    "two backward passes": two_backward_passes,
+    "latent by rank": latent_by_place_on_the_rank,
+    "augmentation by rank": augmentation_by_place_on_the_rank,
+    "digits' noise by rank": digits_noise_by_place_on_the_rank,
+    "local batch size": local_batch_size,
+    "undivided loss": undivided_loss,
+    "disk full": disk_full,
+    "not finite on rank 1": not_finite_on_rank_1,
+    "stuck in step 3": stuck_in_step_3,
+}
