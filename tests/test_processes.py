@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Command
 from digit_toys import METHODS, assert_close, logged_by, options, write_mnist
 from group import Ended, Group, Images, Job, diary, train_in_group
 
@@ -270,6 +271,30 @@ def test_what_breaks_down_on_one_ends_all_with_the_same_line(arguments: Argument
         "the last checkpoint is as it was\n"
     )
     assert ended.err == [line, line]
+
+
+# What Accelerate's own config asks for
+
+
+@pytest.mark.parametrize("scheme", ["FSDP", "DEEPSPEED", "MEGATRON_LM"])
+def test_networks_are_not_divided(
+    scheme: str, arguments: Arguments, run_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Accelerate would ignore FSDP on CPUs; on GPUs a checkpoint would hold a part of the weights."""
+    monkeypatch.setenv(f"ACCELERATE_USE_{scheme}", "true")
+    said = run_command("train", *arguments("unit"), "--run.output", tmp_path / "run")
+    assert said.code == 2 and said.err.startswith(f"error: {scheme} would divide the networks")
+    assert len(said.err.splitlines()) == 1 and not (tmp_path / "run").exists()
+
+
+def test_accumulation_is_the_configs(
+    arguments: Arguments, run_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Accelerate would divide each loss by its own number of parts."""
+    for run in (tmp_path / "one", tmp_path / "other"):
+        assert run_command("train", *arguments("unit", steps=2), "--run.output", run).code == 0
+        monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    assert_close(newest(tmp_path / "one"), newest(tmp_path / "other"), within=1e-12)
 
 
 # Signals

@@ -17,7 +17,12 @@ from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.utils import ProjectConfiguration, broadcast_object_list
+from accelerate.utils import (
+    GradientAccumulationPlugin,
+    ProjectConfiguration,
+    broadcast_object_list,
+    parse_flag_from_env,
+)
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -236,6 +241,12 @@ def start_accelerator(config: Config, run: Path) -> Accelerator:
     tracker = config.run.tracker
     if tracker != "none" and importlib.util.find_spec(tracker) is None:
         raise ConfigError(f"run.tracker: {tracker} is not installed; pip install {tracker}")
+    for scheme in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        if parse_flag_from_env(f"ACCELERATE_USE_{scheme}"):
+            raise ConfigError(
+                f"{scheme} would divide the networks over the processes, which are trained and saved whole here; launch "
+                "plain processes (torchrun, or accelerate launch --multi_gpu)"
+            )
     precision = config.train.precision
     if precision == "auto":
         precision = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
@@ -244,6 +255,7 @@ def start_accelerator(config: Config, run: Path) -> Accelerator:
             mixed_precision="no" if precision == "fp32" else precision,
             log_with=None if config.run.tracker == "none" else config.run.tracker,
             project_config=ProjectConfiguration(project_dir=str(run), logging_dir=str(run)),
+            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),  # train.accumulation is our own
             kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
         )
     except (ValueError, ImportError) as error:
