@@ -113,6 +113,8 @@ def kept(folder: Path | None, rank: int) -> Iterator[None]:
 
     def learned(method: Method[Any], wrapped: Any, parts: list[Any], *rest: Any, **more: Any) -> Iterator[Any]:
         yield from learn(method, wrapped, parts, *rest, **more)
+        if "rehearsal" in more:
+            return
         step = parts[0].step
         line = {"step": step, "images": images.pop(step, {}), "weights": digest(method.networks)}
         with (folder / f"rank-{rank}.jsonl").open("a") as file:
@@ -329,14 +331,14 @@ def not_finite_on_rank_1() -> AbstractContextManager[Any]:
     """A term of the loss that is not a number there alone."""
     learn = training.learn
 
-    def faulty(method: Method[Any], wrapped: Any, parts: list[Any], *rest: Any, inspect: Any) -> Iterator[Any]:
+    def faulty(method: Method[Any], wrapped: Any, parts: list[Any], *rest: Any, inspect: Any, **more: Any) -> Any:
         def spoilt(phases: list[Phase], optimizer: Any) -> None:
             if parts[0].step == 2 and os.environ["RANK"] == "1":
                 name = next(iter(phases[0].terms))
                 phases[0].terms[name] = phases[0].terms[name] * torch.nan
             inspect(phases, optimizer)
 
-        return learn(method, wrapped, parts, *rest, inspect=spoilt)
+        return learn(method, wrapped, parts, *rest, inspect=spoilt, **more)
 
     return patch.object(training, "learn", faulty)
 

@@ -1,21 +1,16 @@
 """Each autoencoder of digits trained end to end: what a run leaves, how it goes on, that it ends the same however it
 is divided, and what is refused."""
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import Command, Tiny
+from conftest import Command
 from digit_toys import METHODS, assert_close, config_of, logged_by, options, uniforms, write_mnist
 from safetensors.torch import load_file
-from test_distributed import ROOT, free_port
 from test_training import assert_same, newest
 
 from unit import checkpoint
@@ -268,59 +263,6 @@ def test_accumulation_gives_the_same_training(
     said = run_command("train", *options(name, **keys, **AT_THE_END))
     assert said.code == 0, said.err
     assert_alike(runs[name], tmp_path / "r")
-
-
-SCRIPT = """
-import json, os, sys
-os.environ["RANK"] = os.environ["LOCAL_RANK"] = sys.argv[2]
-import torch
-from accelerate.state import AcceleratorState
-from unit import commands
-torch.distributed.init_process_group("gloo")
-destroy, torch.distributed.destroy_process_group = torch.distributed.destroy_process_group, lambda group=None: None
-for arguments in json.loads(sys.argv[1]):
-    AcceleratorState._reset_state(reset_partial_state=True)
-    code = commands.train(arguments)
-    if code:
-        sys.exit(code)
-destroy()
-"""
-"""One of two processes that train one config after another in one group."""
-
-
-def test_two_processes_end_where_one_does(
-    runs: Runs, mnist: Path, tiny: Tiny, run_command: Command, tmp_path: Path
-) -> None:
-    names = METHODS.keys() - {"vae", "vae conv", "m2 unlabelled", "aae", "aae_cluster"}  # others do all that they do
-    trainings = [options(name, data__root=mnist, run__output=tmp_path / name, **AT_THE_END) for name in sorted(names)]
-    kinds = ("kl_learned", "mmd", "adversarial")  # UNIT's, in the same two processes to save their start
-    for kind in kinds:
-        of_unit = ["--train.steps", "2", "--model.regularizer", kind]
-        assert run_command("train", *tiny(tmp_path / "one" / kind, *of_unit)).code == 0
-        trainings.append(tiny(tmp_path / "two" / kind, *of_unit))
-    environment = os.environ | {
-        "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(free_port()), "PYTHONPATH": str(ROOT),
-    }  # fmt: skip
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, json.dumps(trainings), str(rank)],
-            cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    try:
-        said = [process.communicate(timeout=150) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert [process.returncode for process in processes] == [0, 0], said
-    assert said[0][0].count("2 processes") == said[0][0].count("finished") == len(trainings)
-    assert said[1][0] == ""  # one of them speaks
-    for name in names:
-        assert_alike(runs[name], tmp_path / name)
-    for kind in kinds:
-        assert_alike(tmp_path / "one" / kind, tmp_path / "two" / kind)
 
 
 # What is refused.

@@ -6,16 +6,21 @@ in twenty steps of networks as small as these; so there the kinks are taken out.
 """
 
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Command
 from digit_toys import METHODS, assert_close, logged_by, options, write_mnist
-from group import Ended, Group, Images, Job, diary, train_in_group
+from group import Ended, Group, Images, Job, diary, free_port, train_in_group
+from test_training import assert_same, newest
 
 from unit import checkpoint
 from unit.data.toymaps import write_toymaps
@@ -36,6 +41,8 @@ UNIT: dict[str, list[str]] = {
 }  # fmt: skip
 SOME = ["unit", "unit adversarial", "vae denoising", "aae_semi"]
 """Of each kind of step one."""
+SHORT = ["unit kl_learned", "unit mmd", "m1", "m2", "m1m2", "aae informed", "aae_cluster heads", "wae"]
+"""Whose steps are like those of some, with something that is drawn or averaged otherwise."""
 FP32 = ["unit", "aae informed"]
 DATA = {"uneven": (7, 5), "one image": (1, 3), "fewer than a batch": (3, 2)}
 """Images in a and in b."""
@@ -122,10 +129,6 @@ def diary_of(run: Path) -> Path:
     return run.with_name(f"{run.name} diary")
 
 
-def newest(run: Path) -> checkpoint.Checkpoint:
-    return checkpoint.load(checkpoint.list_of(run)[-1])
-
-
 # The same training
 
 
@@ -144,14 +147,18 @@ def jobs_of(division: Division, names: list[str], arguments: Arguments, root: Pa
 
     for name in names:
         add(name, arguments(name))
-    for name in [*UNIT, *METHODS] if division in (WHOLE, TWO) and len(names) == len(SOME) else []:
+    for name in SHORT if division in (WHOLE, TWO) else ():
         add(f"short {name}", arguments(name, steps=2))
-    for name in FP32:
+    for name in FP32 if division != ACCUMULATED else ():
         add(f"fp32 {name}", arguments(name), double=False)
     for fault, (name, faulty, _) in FAULTY.items():
         if division in (WHOLE, faulty):
             add(fault, arguments(name, steps=3), fault="" if division == WHOLE else fault)
-    for data in ["one image", "fewer than a batch"]:
+    if division in (TWO, FOUR):
+        add("unbroken", arguments("unit adversarial", steps=4), double=False)
+        add("broken", arguments("unit adversarial", steps=2), double=False)
+        add("broken", ["--resume", str(run_of(root, "broken", division)), "--train.steps", "4"], double=False)
+    for data in ["one image", "fewer than a batch"] if division != ACCUMULATED else ():
         often = [part for key in ("log", "sample", "checkpoint") for part in (f"--train.{key}_every", "1")]
         add(data, arguments("unit", *often, data=data, steps=3))
     return jobs
@@ -187,7 +194,7 @@ def test_any_division_gives_the_same_training(name: str, division: Division, som
     assert_same_training(run_of(some, name, WHOLE), run_of(some, name, division), within=1e-10)
 
 
-@pytest.mark.parametrize("division", [ACCUMULATED, TWO, FOUR], ids=str)
+@pytest.mark.parametrize("division", [TWO, FOUR], ids=str)
 @pytest.mark.parametrize("name", FP32)
 def test_in_fp32_too(name: str, division: Division, some: Path) -> None:
     whole, parts = (run_of(some, f"fp32 {name}", d) for d in (WHOLE, division))
@@ -200,7 +207,12 @@ def test_the_number_of_processes_may_change_at_a_resume(some: Path) -> None:
     assert_same_training(run_of(some, "unit", WHOLE), some / "passed on", within=1e-10)
 
 
-@pytest.mark.parametrize("division", [ACCUMULATED, TWO, FOUR], ids=str)
+@pytest.mark.parametrize("division", [TWO, FOUR], ids=str)
+def test_a_resumed_training_ends_bit_for_bit_as_the_unbroken_one(division: Division, some: Path) -> None:
+    assert_same(newest(run_of(some, "unbroken", division)), newest(run_of(some, "broken", division)))
+
+
+@pytest.mark.parametrize("division", [TWO, FOUR], ids=str)
 @pytest.mark.parametrize("data", ["one image", "fewer than a batch"])
 def test_no_number_of_images_is_too_few_or_uneven(data: str, division: Division, some: Path) -> None:
     """With logging, sampling and saving at each step, which rank 0 does alone."""
@@ -216,7 +228,7 @@ def test_a_fault_is_found(fault: str, some: Path) -> None:
         assert_same_training(run_of(some, fault, WHOLE), run_of(some, fault, division), within=1e-10)
 
 
-@pytest.mark.parametrize("name", {*UNIT, *METHODS} - {*SOME})
+@pytest.mark.parametrize("name", SHORT)
 def test_two_processes_give_the_same_training(name: str, some: Path) -> None:
     assert_same_training(run_of(some, f"short {name}", WHOLE), run_of(some, f"short {name}", TWO), within=1e-10)
 
@@ -353,5 +365,111 @@ def test_a_signal_to_the_loaders_too_is_the_trainings_alone(
                 group.signal(rank, signal.SIGCONT, loaders=True)
 
 
-def children(process: int | None) -> list[str]:
-    return Path(f"/proc/{process}/task/{process}/children").read_text().split()
+def children(process: int | None) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    except OSError:  # it has ended
+        return []
+
+
+# Launchers
+
+
+def torchrun(machine: int = 0, *, machines: int = 1, port: int) -> list[str]:
+    where = ["--nnodes", machines, "--node_rank", machine, "--master_addr", "127.0.0.1", "--master_port", port]
+    return ["-m", "torch.distributed.run", "--nproc_per_node", str(2 // machines), *map(str, where)]
+
+
+def accelerate(machine: int = 0, *, machines: int = 1, port: int) -> list[str]:
+    where = ["--num_machines", machines, "--machine_rank", machine, "--main_process_ip", "127.0.0.1",
+             "--main_process_port", port]  # fmt: skip
+    plain = ["--multi_gpu", "--num_processes", "2", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    return ["-m", "accelerate.commands.launch", *plain, *map(str, where)]
+
+
+class Launcher:
+    """A launcher in a session of its own; it and its children are killed in the end."""
+
+    def __init__(self, launcher: list[str], command: list[str], folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self.folder = folder
+        with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, *launcher, "train.py", *command],
+                cwd=ROOT,
+                env=os.environ | {"ACCELERATE_USE_CPU": "true"},
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> "Launcher":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for child in children(self.process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        self.process.kill()
+        self.process.wait()
+
+    def said(self, stream: str) -> str:
+        return (self.folder / stream).read_text()
+
+    def begun(self) -> None:
+        end = time.monotonic() + 60
+        while "step 2/" not in self.said("out"):
+            assert time.monotonic() < end and self.process.poll() is None, self.said("err")
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("launcher", "machines"),
+    [(torchrun, 1)]
+    + [pytest.param(*case, marks=pytest.mark.slow) for case in ((torchrun, 2), (accelerate, 1), (accelerate, 2))],
+)
+def test_the_documented_commands_start_two_processes(
+    launcher: Callable[..., list[str]], machines: int, arguments: Arguments, run_command: Command, tmp_path: Path
+) -> None:
+    """Which train as one does; also on two machines, each with its launcher, which here are one."""
+    command, port = arguments("unit", steps=2), free_port()
+    with ExitStack() as stack:
+        launched = [
+            stack.enter_context(
+                Launcher(
+                    launcher(machine, machines=machines, port=port),
+                    [*command, "--run.output", str(tmp_path / "two")],
+                    tmp_path / f"machine {machine}",
+                )
+            )
+            for machine in range(machines)
+        ]
+        for machine in launched:
+            assert machine.process.wait(90) == 0, machine.said("err")
+    first, *lines = launched[0].said("out").splitlines()
+    assert "  2 processes  " in first and lines[-1].startswith("finished")
+    assert not any(machine.said("out") for machine in launched[1:])
+    assert run_command("train", *command, "--run.output", tmp_path / "one").code == 0
+    assert_close(newest(tmp_path / "one"), newest(tmp_path / "two"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("everyone", [False, True])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=str)
+@pytest.mark.parametrize("launcher", [torchrun, accelerate])
+def test_a_signal_to_the_launcher_stops_all_with_a_checkpoint(
+    launcher: Callable[..., list[str]], number: signal.Signals, everyone: bool, arguments: Arguments, tmp_path: Path
+) -> None:
+    """Or to every process, as a scheduler sends it."""
+    run = tmp_path / "run"
+    with Launcher(launcher(port=free_port()), endless(arguments, run).arguments, tmp_path / "said") as launched:
+        launched.begun()
+        processes = [launched.process.pid, *(children(launched.process.pid) if everyone else [])]
+        for process in processes:
+            os.kill(process, number)
+        launched.process.wait(40)
+    (saved,) = checkpoint.list_of(run)
+    state = json.loads((run / "run.json").read_text())
+    assert (state["status"], state["step"]) == ("interrupted", checkpoint.step_of(saved))
+    ours = [line for line in launched.said("err").splitlines() if line.startswith("error: ")]
+    assert len(ours) == 1 and f"stopped by {number.name}" in ours[0], launched.said("err")

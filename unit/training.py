@@ -114,9 +114,13 @@ def train_claimed(config: Config, run: Path, claim: Claim, *, resume: Path | Non
     log = Log(accelerator, config, run, step=state.step, images=batches.images_a_step)
     finished = average.module if average is not None else method.model
 
+    start = state.step
     try:
         with StopFlag() as stop:
             for parts in steps_of(batches, config, device, state.step):
+                if state.step == start and accelerator.num_processes > 2:
+                    for _ in learn(method, wrapped, parts, accelerator, optimizers, rehearsal=True):
+                        pass
                 inspect = partial(watch.look, state.step + 1)
                 for phases in learn(method, wrapped, parts, accelerator, optimizers, inspect=inspect):
                     log.add(phases)
@@ -207,19 +211,24 @@ def learn(
     optimizers: Mapping[str, Optimizer],
     *,
     inspect: Callable[[list[Phase], Optimizer], None] = lambda phases, optimizer: None,
+    rehearsal: bool = False,
 ) -> Iterator[list[Phase]]:
     """One training step: for each of the method's phases, backpropagate its loss over all parts of the batch and step
     its player's optimizer, which `inspect` sees first; then yield what each part lost.
 
     The parts' phases go side by side, so that every part sees the networks as the phase before left them, and the
     gradients are synchronised with the last part's.
+
+    A `rehearsal` leaves everything as it is. After the first backward pass DDP puts the gradients into buckets anew,
+    and the order in which more than two processes sum up depends on the place in a bucket: so the first step of a
+    training that goes on would differ by rounding from that of one that was not broken off.
     """
     streams = [method.phases(wrapped, part, recompute=len(parts) > 1) for part in parts]
     while True:
         phases: list[Phase] = []
         for stream in streams:
             for network in wrapped.values():
-                network.train(not phases)  # spectral norm goes on once a step and phase, not once a part
+                network.train(not phases and not rehearsal)  # spectral norm goes on once a phase, not once a part
             with ExitStack() as stack:
                 if len(phases) + 1 < len(streams):
                     for network in wrapped.values():
@@ -231,7 +240,8 @@ def learn(
             phases.append(phase)
         optimizer = optimizers[phases[0].player]
         inspect(phases, optimizer)
-        optimizer.step()
+        if not rehearsal:
+            optimizer.step()
         optimizer.zero_grad()
         yield phases
 
@@ -244,8 +254,8 @@ def start_accelerator(config: Config, run: Path) -> Accelerator:
     for scheme in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
         if parse_flag_from_env(f"ACCELERATE_USE_{scheme}"):
             raise ConfigError(
-                f"{scheme} would divide the networks over the processes, which are trained and saved whole here; launch "
-                "plain processes (torchrun, or accelerate launch --multi_gpu)"
+                f"{scheme} would divide the networks over the processes, but they are trained and saved whole here; "
+                "launch plain processes (torchrun, or accelerate launch --multi_gpu)"
             )
     precision = config.train.precision
     if precision == "auto":
