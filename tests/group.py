@@ -27,9 +27,10 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from unit import checkpoint, commands, draws, training
+from unit import checkpoint, commands, draws, run, training
 from unit.data.batches import Share
 from unit.data.digit_batches import DigitBatch
+from unit.data.folders import DataError
 from unit.methods import unit as unit_method
 from unit.methods.method import Method, Phase
 
@@ -327,6 +328,11 @@ def disk_full() -> AbstractContextManager[Any]:
     return patch.object(checkpoint, "save_file", side_effect=OSError(28, "No space left on device"))
 
 
+def no_images_on_rank_1() -> AbstractContextManager[Any]:
+    missing = DataError("data: no folder") if os.environ.get("RANK") == "1" else None
+    return patch.object(unit_method, "open_folders", wraps=unit_method.open_folders, side_effect=missing)
+
+
 def not_finite_on_rank_1() -> AbstractContextManager[Any]:
     """A term of the loss that is not a number there alone."""
     learn = training.learn
@@ -367,6 +373,8 @@ FAULTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "local batch size": local_batch_size,
     "undivided loss": undivided_loss,
     "disk full": disk_full,
+    "impatient": lambda: patch.object(run, "PATIENCE", 0.2),
+    "no images on rank 1": no_images_on_rank_1,
     "not finite on rank 1": not_finite_on_rank_1,
     "stuck in step 3": stuck_in_step_3,
 }

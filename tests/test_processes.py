@@ -5,6 +5,7 @@ is nothing. In fp32 one activation that rounding carries over the kink of a ReLU
 in twenty steps of networks as small as these; so there the kinks are taken out.
 """
 
+import fcntl
 import json
 import os
 import signal
@@ -271,6 +272,29 @@ def test_a_process_that_is_killed_ends_the_other(victim: int, arguments: Argumen
         ended = group.ended()
     assert (ended.codes[victim], ended.codes[1 - victim]) == (-signal.SIGKILL, 1), ended.err
     assert ended.err[1 - victim] == f"error: {ANOTHER_IS_GONE}\n" and ended.err[victim] == ""
+
+
+def test_a_run_that_is_refused_to_one_is_refused_to_all(
+    arguments: Arguments, run_command: Command, tmp_path: Path
+) -> None:
+    """Rank 0 alone claims a run's folder."""
+    run = tmp_path / "run"
+    assert run_command("train", *arguments("unit", steps=1), "--run.output", run).code == 0
+    descriptor = os.open(run, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    resumed = Job(["--resume", str(run), "--train.steps", "2"], fault="impatient")
+    with Group(2, [resumed], tmp_path / "group") as group:
+        ended = group.ended()
+    os.close(descriptor)
+    assert ended.codes == [2, 1] and ended.err[0].startswith("error: run.output: another process is training in")
+    assert ended.err[1] == f"error: {ANOTHER_IS_GONE}\n" and len(ended.err[0].splitlines()) == 1
+
+
+def test_images_that_one_cannot_read_end_all(arguments: Arguments, tmp_path: Path) -> None:
+    with Group(2, [endless(arguments, tmp_path / "run", fault="no images on rank 1")], tmp_path / "group") as group:
+        ended = group.ended()
+    assert ended.codes == [1, 2], ended.err
+    assert ended.err == [f"error: {ANOTHER_IS_GONE}\n", "error: data: no folder\n"]
 
 
 def test_what_breaks_down_on_one_ends_all_with_the_same_line(arguments: Arguments, tmp_path: Path) -> None:

@@ -71,17 +71,21 @@ def train(config: Config, *, resume: Path | None = None, auto: bool = False) -> 
     claim = Claim(run)
     try:
         return train_claimed(config, run, claim, resume=resume, auto=auto)
+    except Exception as error:
+        if lost_another(error):
+            raise RunError(ANOTHER_IS_GONE) from error
+        raise
     finally:
         claim.release()
 
 
 def train_claimed(config: Config, run: Path, claim: Claim, *, resume: Path | None, auto: bool) -> Path:
-    if os.environ.get("RANK", "0") == "0":
+    accelerator = start_accelerator(config, run)  # first, so that the others learn of it where one is refused
+    device, main = accelerator.device, accelerator.is_main_process
+    if main:
         claim.take()
     newest = check_run(run, config, resume, auto=auto)
-    accelerator = start_accelerator(config, run)
-    newest = broadcast_object_list([newest])[0]  # another process may have saved while this one waited
-    device, main = accelerator.device, accelerator.is_main_process
+    newest = broadcast_object_list([newest])[0]  # the main process's, which may have waited for an orphan's save
 
     torch.manual_seed(config.run.seed)
     method = method_of(config)
@@ -156,13 +160,11 @@ def train_claimed(config: Config, run: Path, claim: Claim, *, resume: Path | Non
         accelerator.end_training()  # all processes are here
         raise
     except Exception as error:
-        told = RunError(ANOTHER_IS_GONE) if lost_another(error) else error
+        told = ANOTHER_IS_GONE if lost_another(error) else " ".join(str(error).split())
         if main:
             with suppress(OSError):
-                write_status(run, "failed", step=state.step, error=" ".join(str(told).split()))
-        if told is error:
-            raise
-        raise told from error
+                write_status(run, "failed", step=state.step, error=told)
+        raise
     finally:
         log.close()
     accelerator.end_training()
