@@ -259,9 +259,11 @@ def answered(run: Callable[[], int]) -> int:
     except OSError as error:
         return fail(error, 1)
     except RuntimeError as error:
-        if "out of memory" not in str(error):
-            raise
-        return fail(f"{error}; lower the batch size or data.size, or raise train.accumulation", 1)
+        if "out of memory" in str(error):
+            return fail(f"{error}; lower the batch size or data.size, or raise train.accumulation", 1)
+        if "does not have a deterministic implementation" in str(error):
+            return fail(f"train.deterministic: {str(error).split('.')[0]}", 1)
+        raise
     except KeyboardInterrupt:
         return fail("interrupted; --resume goes on from the newest checkpoint, if there is one yet", 130)
 

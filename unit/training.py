@@ -78,6 +78,7 @@ def train_claimed(config: Config, run: Path, claim: Claim, *, resume: Path | Non
     newest = broadcast_object_list([newest])[0]  # another process may have saved while this one waited
     device, main = accelerator.device, accelerator.is_main_process
 
+    torch.use_deterministic_algorithms(config.train.deterministic)
     torch.manual_seed(config.run.seed)
     method = method_of(config)
     batches = method.open(share_of(config, accelerator))
@@ -147,7 +148,7 @@ def train_claimed(config: Config, run: Path, claim: Claim, *, resume: Path | Non
         accelerator.end_training()  # all processes are here
         raise
     except Exception as error:
-        told = RunError(ANOTHER_IS_GONE) if lost_another(error) else error
+        told = plainly(error, run)
         if main:
             with suppress(OSError):
                 write_status(run, "failed", step=state.step, error=" ".join(str(told).split()))
@@ -158,6 +159,15 @@ def train_claimed(config: Config, run: Path, claim: Claim, *, resume: Path | Non
         log.close()
     accelerator.end_training()
     return run
+
+
+def plainly(error: Exception, run: Path) -> Exception:
+    """The error, or in its place one that says in one line what happened."""
+    if lost_another(error):
+        return RunError(ANOTHER_IS_GONE)
+    if isinstance(error, OSError) and error.filename is None:  # as from write and fsync
+        return RunError(f"{run} can't be written: {error}; the last checkpoint is as it was")
+    return error
 
 
 def lost_another(error: Exception) -> bool:
@@ -231,6 +241,8 @@ def learn(
 
 def start_accelerator(config: Config, run: Path) -> Accelerator:
     """Accelerate's device, precision, processes and tracker; raises ConfigError where the config does not fit them."""
+    if config.train.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it
     tracker = config.run.tracker
     if tracker != "none" and importlib.util.find_spec(tracker) is None:
         raise ConfigError(f"run.tracker: {tracker} is not installed; pip install {tracker}")

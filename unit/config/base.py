@@ -85,6 +85,8 @@ class TrainConfig:
     """parts that a process's share of the batch is taken in, to save memory; the result is the same"""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """precision of the networks' arithmetic; auto is bf16 on a GPU that has it, else fp32"""
+    deterministic: bool = False
+    """on a GPU, take only algorithms that give the same bits each time, which are slower; on a CPU they all do"""
     log_every: int = 50
     """steps between two lines of metrics.jsonl"""
     sample_every: int = 1000
