@@ -206,6 +206,7 @@ def main(arguments: list[str]) -> int:
 
     def of_translator(model: "Translator") -> int:
         from unit.evaluation.paired import evaluate_maps
+        from unit.evaluation.pairing import pairing_of
         from unit.evaluation.unpaired import evaluate_unpaired
         from unit.report.codes import plot_codes
 
@@ -220,6 +221,9 @@ def main(arguments: list[str]) -> int:
             grid = None if options.grid is None else Path(options.grid)
             score = evaluate_maps(model, root, palette=options.palette, resize=options.resize, grid=grid)
             print(score.table())
+        pairs = pairing_of(Path(options.model))
+        if pairs is not None:
+            print(pairs.line())
         return 0
 
     return answered(run)
