@@ -337,12 +337,13 @@ class Watch:
     """Finds the step at which a loss term or a gradient first is not a finite number.
 
     On a CPU that ends the training before the step is taken. On a GPU, which is not waited for, it ends it when next
-    something is written. fp16's scaler, which skips steps whose scaled gradients overflow, is left to do so.
+    something is written. fp16's scaler skips steps whose scaled gradients overflow, and halves its scale; that is as it
+    should be, until the scale is below 1: then the gradients themselves are at fault.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
         self.at_once = accelerator.device.type == "cpu"
-        self.gradients = accelerator.scaler is None
+        self.scaler = accelerator.scaler
         self.finite: dict[tuple[int, str], Tensor] = {}
 
     def look(self, step: int, phases: list[Phase], optimizer: Optimizer) -> None:
@@ -350,7 +351,7 @@ class Watch:
         for phase in phases:
             for name, value in phase.terms.items():
                 self.finite[step, name] = self.finite.get((step, name), True) & value.isfinite()
-        if self.gradients:
+        if self.scaler is None:
             gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
             norms = torch.stack(torch._foreach_norm(gradients))
             self.finite[step, f"the gradient of the {phases[0].player}"] = norms.isfinite().all()
@@ -361,6 +362,11 @@ class Watch:
         """Raise RunError where something was not finite."""
         if not self.finite:
             return
+        if self.scaler is not None and self.scaler.get_scale() < 1:
+            raise RunError(
+                f"the training broke down at step {max(self.finite)[0]}: the gradients overflow fp16 whatever the "
+                "scale, or are no finite numbers; the last checkpoint is as it was"
+            )
         well = torch.stack(list(self.finite.values())).tolist()
         broken = [key for key, fine in zip(self.finite, well, strict=True) if not fine]
         self.finite.clear()
