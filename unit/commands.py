@@ -130,7 +130,9 @@ def translate(arguments: list[str]) -> int:
 def main(arguments: list[str]) -> int:
     """python -m unit: what is done with a finished model."""
     command = argparse.ArgumentParser(
-        prog="python -m unit", description="Score a finished model, or draw its pictures.", allow_abbrev=False
+        prog="python -m unit",
+        description="Score a finished model, draw its pictures, or prove that a training resumes exactly.",
+        allow_abbrev=False,
     )
     commands = command.add_subparsers(dest="command", required=True)
     score = commands.add_parser("evaluate", help="a model's figures on images that it has not seen")
