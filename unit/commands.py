@@ -236,9 +236,10 @@ def prove_resume(options: argparse.Namespace, arguments: list[str]) -> int:
     from unit.proof.resume import Plan, prove
     from unit.training import RunError
 
-    for name in ("kills", "steps", "every", "processes"):
-        if getattr(options, name) < 1:
-            raise ConfigError(f"--{name}: expected at least 1, got {getattr(options, name)}")
+    given = {"kills": options.kills, "steps": options.steps, "every": options.every, "processes": options.processes}
+    for name, value in given.items():
+        if value < 1:
+            raise ConfigError(f"--{name}: expected at least 1, got {value}")
     if options.every > options.steps:
         raise ConfigError(f"--every: expected at most --steps {options.steps}, got {options.every}")
     folder = None if options.output is None else Path(options.output)
