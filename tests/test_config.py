@@ -210,7 +210,7 @@ WRONG = {
     "data.workers -1": ("data.workers", "at least 0"),
     "model.regularizer l2": ("model.regularizer", "'kl', 'kl_learned', 'mmd', 'adversarial', 'none'"),
     "model.shared_blocks 5": ("model.shared_blocks", "0 to 4"),
-    "model.blocks 0": ("model.blocks", "at least 1"),
+    "model.blocks 0": ("model.blocks", "1 to 100"),
     "model.last_kernel 2": ("model.last_kernel", "odd"),
     "model.slope .nan": ("model.slope", ""),
     "model.slope .inf": ("model.slope", ""),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from unit.config import ConfigError
 from unit.options import located
+from unit.text import one_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -221,5 +222,5 @@ def answered(run: Callable[[], int]) -> int:
 
 
 def fail(error: Exception | str, code: int) -> int:
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"error: {one_line(error)}", file=sys.stderr)
     return code

@@ -2,14 +2,14 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import save_file
+from torch import nn
 
 import unit
 from unit import checkpoint
@@ -17,6 +17,7 @@ from unit.checkpoint import CheckpointError
 from unit.config import ConfigError
 from unit.config.autoencoders import AutoencoderConfig
 from unit.config.data import DigitsConfig
+from unit.config.unit import UnitConfig
 from unit.methods.build import describe, method_of, model_of
 from unit.methods.translator import Translator
 from unit.options import parse
@@ -89,30 +90,33 @@ def read_description(folder: Path) -> dict[str, Any]:
     """config.json; raises CheckpointError where it is damaged or of another version."""
     text = folder / "config.json"
     try:
-        description: dict[str, Any] = json.loads(text.read_text())
+        description: dict[str, Any] = checkpoint.read_json(text)
         if description["format"] != FORMAT:
             raise CheckpointError(
                 f"{text}: the model has format {description['format']!r}; this version of unit reads {FORMAT}"
             )
         return description | {"step": int(description["step"])}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{text}: not a model's description ({error})") from error
 
 
 def load_finished(folder: Path, description: dict[str, Any]) -> nn.Module:
-    try:
-        model = model_of(description)
-    except ValueError as error:
-        raise CheckpointError(f"{folder / 'config.json'}: not a model's description ({error})") from error
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise CheckpointError(f"{folder}: model.safetensors is missing")
     try:
-        tensors = load_file(weights)
-    except (OSError, SafetensorError) as error:
+        tensors = checkpoint.read_tensors(weights)
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{weights} is damaged: {error}") from error
+    try:
+        with torch.device("meta"):  # takes no memory, whatever sizes the description gives
+            shell = model_of(description)
+    except ValueError as error:
+        raise CheckpointError(f"{folder / 'config.json'}: not a model's description ({error})") from error
+    checkpoint.check_fit(shell, tensors, weights)
+    model = model_of(description)
     checkpoint.fill(model, tensors, weights)
     return model
 
@@ -123,18 +127,24 @@ def load_checkpoint(run: Path, folder: Path) -> nn.Module:
         config = parse(["--config", str(run / "config.yaml")])
     except ConfigError as error:
         raise CheckpointError(f"{run} is damaged: {error}") from error
+    if isinstance(config, UnitConfig):  # VGG16 takes no part in what is loaded
+        config = replace(config, loss=replace(config.loss, perceptual=0.0))
     tensors = checkpoint.load(folder).tensors
-    if config.optim.ema:
-        average = model_of(describe(config))
-        fill(average, "average", tensors, folder)
-        return average
-    method = method_of(config)
-    for name, network in method.networks.items():
-        fill(network, name, tensors, folder)
-    return method.model
 
+    def networks() -> tuple[nn.Module, Mapping[str, nn.Module]]:
+        if config.optim.ema:
+            average = model_of(describe(config))
+            return average, {"average": average}
+        method = method_of(config)
+        return method.model, method.networks
 
-def fill(network: nn.Module, name: str, tensors: dict[str, dict[str, Tensor]], folder: Path) -> None:
-    if name not in tensors:
-        raise CheckpointError(f"checkpoint {folder} is damaged: it lacks the {name}")
-    checkpoint.fill(network, tensors[name], folder)
+    with torch.device("meta"):  # takes no memory, whatever sizes the config gives
+        _, shells = networks()
+    for name, shell in shells.items():
+        if name not in tensors:
+            raise CheckpointError(f"checkpoint {folder} is damaged: it lacks the {name}")
+        checkpoint.check_fit(shell, tensors[name], folder)
+    model, filled = networks()
+    for name, network in filled.items():
+        checkpoint.fill(network, tensors[name], folder)
+    return model
