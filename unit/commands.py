@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -207,14 +208,18 @@ def main(arguments: list[str]) -> int:
 
 def answered(run: Callable[[], int]) -> int:
     """Run a command; what a user did wrong is one line and exit code 2, an interruption 130."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may have what the terminal's encoding lacks
     try:
         return run()
     except UsageErrors as error:
         return fail(error, 2)
     except OSError as error:
         return fail(error, 1)
-    except RuntimeError as error:
-        if "out of memory" not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        from unit.memory import is_out_of_memory
+
+        if not is_out_of_memory(error):
             raise
         return fail(f"{error}; lower the batch size or data.size, or raise train.accumulation", 1)
     except KeyboardInterrupt:

@@ -1,7 +1,7 @@
 """Text for people: whatever a file, its name or a library says, as one printable line."""
 
-LONGEST = 1000
-"""Characters of a line, beyond which it is cut short."""
+LONGEST = 5000
+"""Characters of a line, beyond which it is cut short: more than any path has."""
 
 
 def one_line(text: object) -> str:
