@@ -65,7 +65,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """A safetensors file's tensors; raises OSError or ValueError where it is none."""
     try:
         return load_file(regular(path))
-    except (SafetensorError, KeyError, AttributeError, TypeError, RuntimeError) as error:  # such as an unknown dtype
+    except (SafetensorError, KeyError, AttributeError, TypeError, RuntimeError, MemoryError) as error:
         raise ValueError(f"{path.name} can't be read ({error})") from error
 
 

@@ -2,14 +2,13 @@
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 import unit
 from unit import checkpoint
@@ -17,8 +16,7 @@ from unit.checkpoint import CheckpointError
 from unit.config import ConfigError
 from unit.config.autoencoders import AutoencoderConfig
 from unit.config.data import DigitsConfig
-from unit.config.unit import UnitConfig
-from unit.methods.build import describe, method_of, model_of
+from unit.methods.build import describe, method_of, model_of, shells_of
 from unit.methods.translator import Translator
 from unit.options import parse
 
@@ -111,14 +109,9 @@ def load_finished(folder: Path, description: dict[str, Any]) -> nn.Module:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{weights} is damaged: {error}") from error
     try:
-        with torch.device("meta"):  # takes no memory, whatever sizes the description gives
-            shell = model_of(description)
-    except ValueError as error:
+        return filled(description, tensors, weights)
+    except ConfigError as error:
         raise CheckpointError(f"{folder / 'config.json'}: not a model's description ({error})") from error
-    checkpoint.check_fit(shell, tensors, weights)
-    model = model_of(description)
-    checkpoint.fill(model, tensors, weights)
-    return model
 
 
 def load_checkpoint(run: Path, folder: Path) -> nn.Module:
@@ -127,24 +120,26 @@ def load_checkpoint(run: Path, folder: Path) -> nn.Module:
         config = parse(["--config", str(run / "config.yaml")])
     except ConfigError as error:
         raise CheckpointError(f"{run} is damaged: {error}") from error
-    if isinstance(config, UnitConfig):  # VGG16 takes no part in what is loaded
-        config = replace(config, loss=replace(config.loss, perceptual=0.0))
     tensors = checkpoint.load(folder).tensors
-
-    def networks() -> tuple[nn.Module, Mapping[str, nn.Module]]:
-        if config.optim.ema:
-            average = model_of(describe(config))
-            return average, {"average": average}
-        method = method_of(config)
-        return method.model, method.networks
-
-    with torch.device("meta"):  # takes no memory, whatever sizes the config gives
-        _, shells = networks()
-    for name, shell in shells.items():
+    names = ["average"] if config.optim.ema else list(shells_of(config))
+    for name in names:
         if name not in tensors:
             raise CheckpointError(f"checkpoint {folder} is damaged: it lacks the {name}")
+    if config.optim.ema:
+        return filled(describe(config), tensors["average"], folder)
+    for name, shell in shells_of(config).items():
         checkpoint.check_fit(shell, tensors[name], folder)
-    model, filled = networks()
-    for name, network in filled.items():
+    method = method_of(config)
+    for name, network in method.networks.items():
         checkpoint.fill(network, tensors[name], folder)
+    return method.model
+
+
+def filled(description: dict[str, Any], tensors: dict[str, Tensor], source: Path) -> nn.Module:
+    """The described network with these weights; raises ConfigError where it is none, and CheckpointError where they
+    are not its, before memory is taken for it."""
+    with torch.device("meta"):
+        checkpoint.check_fit(model_of(description), tensors, source)
+    model = model_of(description)
+    checkpoint.fill(model, tensors, source)
     return model

@@ -88,21 +88,12 @@ class Schema:
         for key in values:
             if key not in self.flat:
                 raise ConfigError(f"{path}: {self.unknown_key(key)}")
-        check_strings(values, self.flat)
+        check_given(values, self.flat)
 
     def in_one_line(self, message: str) -> str:
         """jsonargparse's message as one line: `optim.lr: expected float, got abc`."""
-        message = re.sub(r"<class '(\w+)'>", r"\1", message).replace("typing.", "")
-        message = re.sub(r'Parser key "([\w.]+)":\s*', r"\1: ", message)
-        message = re.sub(r"Expected an? ", "expected ", message).replace(". Got value: ", ", got ")
-        message = re.sub(
-            r"Does not validate.*Subtypes: \[(\w+), NoneType\].*Given value: (.*)",
-            r"expected \1 or null, got \2",
-            message,
-            flags=re.DOTALL,
-        )
         message = re.sub(r"unrecognized arguments: --([\w.]+).*", lambda match: self.unknown_key(match[1]), message)
-        return re.sub(r"\s+", " ", message).strip()
+        return plainly(message)
 
     def unknown_key(self, key: str) -> str:
         keys = sorted(self.flat)
@@ -110,33 +101,51 @@ class Schema:
         return f"unknown key {key}; did you mean {' or '.join(near)}? (--help lists all)"
 
 
+def plainly(message: str) -> str:
+    """jsonargparse's message on a value in this project's words: `optim.lr: expected float, got abc`."""
+    message = re.sub(r"<class '(\w+)'>", r"\1", message).replace("typing.", "")
+    message = re.sub(r'Parser key "([\w.]+)":\s*', r"\1: ", message)
+    message = re.sub(r"Expected an? ", "expected ", message).replace(". Got value: ", ", got ")
+    message = re.sub(
+        r"Does not validate.*Subtypes: \[(\w+), NoneType\].*Given value: (.*)",
+        r"expected \1 or null, got \2",
+        message,
+        flags=re.DOTALL,
+    )
+    return re.sub(r"\s+", " ", message).strip()
+
+
 def check_values(values: dict[str, Any], defaults: dict[str, Any]) -> None:
-    """Raise ConfigError for what jsonargparse lets pass: null for a value, true or false for a number, an integer that
-    is none to torch. Both are by key, `optim.lr`."""
+    """Raise ConfigError for what jsonargparse lets pass: null for a value, true or false for a number. Both are by key,
+    `optim.lr`."""
     for key, value in values.items():
-        kind = kind_of(defaults[key])
+        kind = type(defaults[key]).__name__
         if value is None and defaults[key] is not None:
             raise ConfigError(f"{key}: expected {kind}, got null")
         if isinstance(value, bool) and not isinstance(defaults[key], bool):
             raise ConfigError(f"{key}: expected {kind}, got {str(value).lower()}")
-        for number in value if isinstance(value, tuple | list) else [value]:
-            if isinstance(number, int) and not -(2**63) <= number < 2**63:
-                raise ConfigError(f"{key}: expected a number of 64 bits, got one of {number.bit_length()}")
+        check_bits(key, value)
 
 
-def kind_of(default: object) -> str:
-    return {"NoneType": "a name or a number", "str": "a name"}.get(type(default).__name__, type(default).__name__)
+def check_bits(key: str, value: object) -> None:
+    """Raise ConfigError for an integer, alone or in a list, that is none to torch."""
+    for number in value if isinstance(value, tuple | list) else [value]:
+        if isinstance(number, int) and not -(2**63) <= number < 2**63:
+            raise ConfigError(f"{key}: expected a number of 64 bits, got one of {number.bit_length()}")
 
 
-def check_strings(values: dict[str, Any], defaults: dict[str, Any]) -> None:
-    """Raise ConfigError for a string that jsonargparse, which reads it as YAML of its own, should not be given."""
+def check_given(values: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """Raise ConfigError for what jsonargparse should not be given: a string that it, which reads it as YAML of its own,
+    could crash or hang on, and an integer that is no float."""
     for key, value in values.items():
+        check_bits(key, value)
         if isinstance(value, str):
             try:
                 strict_yaml.load(value)
             except yaml.YAMLError as error:
-                if isinstance(error, strict_yaml.TooMuch) or not isinstance(defaults[key], str | None):  # a name may be
-                    raise ConfigError(f"{key}: expected {kind_of(defaults[key])}, got a string ({error})") from None
+                is_name = isinstance(defaults[key], str | None)  # which need not be YAML
+                if isinstance(error, strict_yaml.TooMuch) or not is_name:
+                    raise ConfigError(f"{key}: not readable as a value ({error})") from None
 
 
 @functools.cache
@@ -203,7 +212,7 @@ def parse_section(kind: type[S], name: str, values: dict[str, Any]) -> S:
     if unknown:
         raise ConfigError(f"unknown key {name}.{min(unknown)}")
     defaults = flat({name: vars(kind())})
-    check_strings(flat({name: values}), defaults)
+    check_given(flat({name: values}), defaults)
     only = ArgumentParser(exit_on_error=False)
     only.add_class_arguments(kind, name)
     try:
@@ -211,7 +220,7 @@ def parse_section(kind: type[S], name: str, values: dict[str, Any]) -> S:
         check_values(flat({name: vars(parsed[name])}), defaults)
         section: S = only.instantiate(parsed)[name]
     except UNUSABLE as error:
-        raise ConfigError(str(error)) from None
+        raise ConfigError(plainly(str(error))) from None
     return section
 
 

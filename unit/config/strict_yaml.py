@@ -21,7 +21,10 @@ class TooMuch(yaml.YAMLError):
 class StrictLoader(yaml.SafeLoader):
     """PyYAML's safe loader, refusing what is listed above with a YAMLError."""
 
-    depth = 0
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.name = "the text"  # in messages, where PyYAML says "<unicode string>"
+        self.depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
@@ -32,7 +35,7 @@ class StrictLoader(yaml.SafeLoader):
         if self.depth == DEEPEST:
             raise TooMuch(f"nested more than {DEEPEST} deep {event.start_mark}")
         self.depth += 1
-        node = super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+        node = super().compose_node(parent, index)
         self.depth -= 1
         if isinstance(node, yaml.MappingNode):
             keys: set[str] = set()
