@@ -10,7 +10,6 @@ import json
 import os
 import pickle
 import random
-import shutil
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save, save_file
+from safetensors.torch import load_file, save_file
 
 Verdict = Literal["good", "bad", "either"]
 
@@ -108,7 +107,13 @@ def samples() -> dict[str, tuple[str, bytes]]:
 
 
 def png(
-    pixels: bytes, *, width: int, height: int, bits: int = 8, kind: int = 0, chunks: tuple[tuple[bytes, bytes], ...] = ()
+    pixels: bytes,
+    *,
+    width: int,
+    height: int,
+    bits: int = 8,
+    kind: int = 0,
+    chunks: tuple[tuple[bytes, bytes], ...] = (),
 ) -> bytes:
     """A PNG of just these header fields and chunks; each checksum is right."""
 
@@ -117,16 +122,15 @@ def png(
 
     header = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
     inside = b"".join(chunk(name, content) for name, content in chunks)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + inside + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + inside + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 def zeros(count: int) -> bytes:
-    """Deflated zero bytes, made without holding them: a thousandth of their size."""
-    packer, block = zlib.compressobj(9), bytes(1 << 20)
-    parts = [packer.compress(block[: min(len(block), count - done)]) for done in range(0, count, len(block))]
-    return b"".join(parts) + packer.flush()
+    """Zero bytes deflated to a thousandth of their number, made from one megabyte of them."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    last = packer.compress(bytes(count % (1 << 20))) + packer.flush()
+    return b"\x78\xda" + block * (count >> 20) + last + struct.pack(">HH", count % 65521, 1)  # Adler-32 of zeros
 
 
 def tiff(tags: dict[int, tuple[int, int]], pixels: bytes) -> bytes:
@@ -177,7 +181,7 @@ def absurd_sizes() -> Iterator[tuple[str, str, bytes]]:
 
 
 def bombs() -> Iterator[tuple[str, str, bytes]]:
-    """(kind, suffix, content) of small files of more pixels than are read, each a whole and right image of its kind."""
+    """(kind, suffix, content) of small files of more pixels or scans than are read, each a whole image."""
     side = 20_000
     yield "png bomb", ".png", png(zeros(side * (side // 8 + 1)), width=side, height=side, bits=1)
     yield "png bomb", ".png", png(zeros(side * (side + 1)), width=side, height=side)
@@ -187,6 +191,14 @@ def bombs() -> Iterator[tuple[str, str, bytes]]:
         279: (4, len(strip)),
     }  # fmt: skip
     yield "tiff bomb", ".tif", tiff(tags, strip)
+    yield "jpeg of many scans", ".jpg", of_many_scans(20_000)
+
+
+def of_many_scans(scans: int, side: int = 4000) -> bytes:
+    """A progressive JPEG whose last scan of a few bytes comes again and again, each time over the whole image."""
+    data = encoded(Image.new("L", (side, side)), "JPEG", progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + last * scans + b"\xff\xd9"
 
 
 def chunk_bombs() -> Iterator[tuple[str, str, bytes]]:
@@ -247,14 +259,11 @@ def image_files(*, seed: int, each: int, mark: Path) -> Iterator[ImageFile]:
         yield ImageFile(kind, suffix, data, "either")
 
 
-ODD_NAMES: tuple[bytes, ...] = tuple(
-    name if isinstance(name, bytes) else name.encode()
-    for name in (
-        "two words", " leading and trailing ", "it's", 'a "quoted" name', "back\\slash", "new\nline", "carriage\rreturn",
-        "tab\there", "\x1b[31mred", "bell\a", "Straße", "日本語", "עברית", "🎉", "e\u0301", "turned\u202egnp",
-        "line\u2028separator", "zero\u200bwidth", b"latin-1 \xe9", b"\xff\xfe", "-", "--overwrite", "$(touch pwned)",
-        "`touch pwned`", "; touch pwned", "a%sb{0}", "con", "~", "*?", "#", "x" * 245, "many.dots.in.it", "error: x",
-    )
+STEMS: tuple[str | bytes, ...] = (
+    "two words", " leading and trailing ", "it's", 'a "quoted" name', "back\\slash", "new\nline", "carriage\rreturn",
+    "tab\there", "\x1b[31mred", "bell\a", "Straße", "日本語", "עברית", "🎉", "e\u0301", "turned\u202egnp",
+    "line\u2028separator", "zero\u200bwidth", b"latin-1 \xe9", b"\xff\xfe", "-", "--overwrite", "$(touch pwned)",
+    "`touch pwned`", "; touch pwned", "a%sb{0}", "con", "~", "*?", "#", "x" * 245, "many.dots.in.it", "error: x",
 )  # fmt: skip
 """Stems of file names that a shell, a terminal or a report could stumble over."""
 
@@ -283,11 +292,16 @@ def plant_images(folder: Path, *, seed: int, each: int, mark: Path) -> Planted:
         plant(folder / below / f"{number:05d}{file.suffix}", file.kind, file.verdict, file.data)
 
     (png_of, jpeg), bad = (samples()[name][1] for name in ("png", "jpeg")), b"no image"
-    for number, stem in enumerate(ODD_NAMES):
+    for number, stem in enumerate(stem if isinstance(stem, bytes) else stem.encode() for stem in STEMS):
         path = folder / "odd names" / os.fsdecode(stem + b".png")
         plant(path, "odd name, sound", "good", png_of if number % 2 else jpeg)
         plant(folder / "odder names" / os.fsdecode(stem + b".png"), "odd name, bad", "bad", bad)
-        plant(folder / os.fsdecode(stem) / "x.png", "odd folder", "good" if number % 2 else "bad", png_of if number % 2 else bad)
+        plant(
+            folder / os.fsdecode(stem) / "x.png",
+            "odd folder",
+            "good" if number % 2 else "bad",
+            png_of if number % 2 else bad,
+        )
 
     links = folder / "links"
     links.mkdir()
@@ -348,7 +362,7 @@ CALLS = (
     "!!python/object/apply:os.system [\"mkdir '{mark}'\"]",
     "!!python/object/apply:subprocess.check_output [[mkdir, '{mark}']]",
     "!!python/object/apply:builtins.eval [\"__import__('os').mkdir('{mark}')\"]",
-    "!!python/object/new:type {{args: [z, !!python/tuple [], {{extend: !!python/name:exec }}], listitems: 'import os'}}",
+    "!!python/object/new:type {{args: [z, [], {{extend: !!python/name:exec }}], listitems: 'import os'}}",
     "!!python/name:os.mkdir",
     "!!python/module:os",
     "{{class_path: os.mkdir, init_args: {{path: '{mark}'}}}}",
@@ -406,7 +420,9 @@ def merges(levels: int, each: int = 9) -> str:
     return "\n".join(lines)
 
 
-def config_files(configs: Path, defaults: Callable[[str], dict[str, Any]], mark: Path, *, seed: int) -> Iterator[ConfigFile]:
+def config_files(
+    configs: Path, defaults: Callable[[str], dict[str, Any]], mark: Path, *, seed: int
+) -> Iterator[ConfigFile]:
     """Mutations of each of the real configs; `defaults(method)` are a method's keys and their defaults."""
     import yaml
 
@@ -429,12 +445,22 @@ def config_files(configs: Path, defaults: Callable[[str], dict[str, Any]], mark:
             value = draw.choice(wrong_values(keys[key]))
             yield ConfigFile(f"wrong value of {key}", text(changed(key, value)), "bad")
         section = draw.choice([name for name in sections if name != "method"])
-        yield ConfigFile("unknown key", text(changed(f"{section}.{draw.choice(['lrr', 'class_path', '', ' '])}", 3)), "bad")
-        yield ConfigFile("unknown section", text(sections | {draw.choice(["modle", "init_args", "config"]): {"x": 3}}), "bad")
+        yield ConfigFile(
+            "unknown key", text(changed(f"{section}.{draw.choice(['lrr', 'class_path', '', ' '])}", 3)), "bad"
+        )
+        yield ConfigFile(
+            "unknown section", text(sections | {draw.choice(["modle", "init_args", "config"]): {"x": 3}}), "bad"
+        )
         yield ConfigFile("section without keys", text(sections | {section: draw.choice([3, [], "x", None])}), "bad")
-        yield ConfigFile("unknown method", text(sections | {"method": draw.choice(["gan", 3, None, [method], {}])}), "bad")
+        yield ConfigFile(
+            "unknown method", text(sections | {"method": draw.choice(["gan", 3, None, [method], {}])}), "bad"
+        )
         other = draw.choice([other for other in files.values() if other.get("method", "unit") != method])
-        yield ConfigFile("sections of two methods", text(sections | {"method": method, "model": other.get("model", {}) | {"nets": 3}}), "bad")
+        yield ConfigFile(
+            "sections of two methods",
+            text(sections | {"method": method, "model": other.get("model", {}) | {"nets": 3}}),
+            "bad",
+        )
         mixed = {"method": other.get("method", "unit")} | {k: v for k, v in sections.items() if k != "method"}
         yield ConfigFile("another's method", text(mixed), "either")
         call = draw.choice(CALLS).format(mark=mark).encode()
@@ -469,7 +495,9 @@ def config_files(configs: Path, defaults: Callable[[str], dict[str, Any]], mark:
         for bomb in (laughs(levels), merges(levels)):
             yield ConfigFile("anchors", bomb.encode(), "bad")
             below = "\n".join(f"  {line}" for line in bomb.splitlines())
-            yield ConfigFile("anchors in a section", f"optim:\n{below}\n  lr: *{bomb[:1]}{levels - 1}\n".encode(), "bad")
+            yield ConfigFile(
+                "anchors in a section", f"optim:\n{below}\n  lr: *{bomb[:1]}{levels - 1}\n".encode(), "bad"
+            )
             yield ConfigFile("anchors for a section", f"{bomb}\noptim: *{bomb[:1]}{levels - 1}\n".encode(), "bad")
     tower = "3"
     for level in range(9):
@@ -487,7 +515,17 @@ def config_files(configs: Path, defaults: Callable[[str], dict[str, Any]], mark:
                 yield ConfigFile("deep nesting", data.encode(), "bad")
             if nested in "[":
                 yield ConfigFile("deep nesting in a string", f"optim: {{lr: '{closed}'}}".encode(), "bad")
-    for data in (b"", b"\n", b"# nothing\n", b"3", b"null", b"text", b"- a\n- b\n", b"{}\n---\n{}", b"%YAML 9.9\n---\n{}"):
+    for data in (
+        b"",
+        b"\n",
+        b"# nothing\n",
+        b"3",
+        b"null",
+        b"text",
+        b"- a\n- b\n",
+        b"{}\n---\n{}",
+        b"%YAML 9.9\n---\n{}",
+    ):
         yield ConfigFile("no sections", data, "bad")
     for key in (r"\e[31mred", r"\0", r"new\nline", r"\uD800", r"\u202E", r"\u2028", "日本語", "x" * 50_000):
         yield ConfigFile("odd key", f'"{key}": 3\n'.encode(), "bad")
@@ -503,3 +541,201 @@ def config_files(configs: Path, defaults: Callable[[str], dict[str, Any]], mark:
             yield ConfigFile("number beyond bounds", f"{section}: {{{inner}: {number}}}\n".encode(), "either")
     yield ConfigFile("ten megabytes", b"optim: {lr: 1}\n" + b"# more\n" * 1_500_000, "bad")
     yield ConfigFile("ten megabytes of keys", b"".join(b"k%d: 3\n" % n for n in range(10**6)), "bad")
+
+
+# Model folders
+
+Harm = Callable[[Path], None]
+
+
+class ModelFolder(NamedTuple):
+    """What is done to a sound model's folder, and what must become of it."""
+
+    kind: str
+    harm: Harm
+    verdict: Verdict
+
+
+def with_description(**changes: object) -> Harm:
+    """Change keys of config.json, of its `model` where they are named `model_…`; None takes a key away."""
+
+    def harm(folder: Path) -> None:
+        description = json.loads((folder / "config.json").read_text())
+        for key, value in changes.items():
+            place, name = (description["model"], key[6:]) if key.startswith("model_") else (description, key)
+            if value is None:
+                del place[name]
+            else:
+                place[name] = value
+        (folder / "config.json").write_text(json.dumps(description))
+
+    return harm
+
+
+def with_file(name: str, change: Callable[[bytes], bytes]) -> Harm:
+    def harm(folder: Path) -> None:
+        (folder / name).write_bytes(change((folder / name).read_bytes()))
+
+    return harm
+
+
+def with_tensors(change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> Harm:
+    def harm(folder: Path) -> None:
+        save_file(change(load_file(folder / "model.safetensors")), folder / "model.safetensors")
+
+    return harm
+
+
+def with_header(change: Callable[[dict[str, Any]], object]) -> Harm:
+    """Change the JSON header of model.safetensors, and leave the numbers."""
+
+    def changed(data: bytes) -> bytes:
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + length])
+        change(header)
+        text = json.dumps(header).encode()
+        return len(text).to_bytes(8, "little") + text + data[8 + length :]
+
+    return with_file("model.safetensors", changed)
+
+
+def in_place_of(name: str, make: Callable[[Path], object]) -> Harm:
+    """Take a file away and let `make` put something else there."""
+
+    def harm(folder: Path) -> None:
+        (folder / name).unlink()
+        make(folder / name)
+
+    return harm
+
+
+ABSURD: dict[str, tuple[object, ...]] = {
+    "model_width": (0, -1, 1, 5, 4096, 10**6, 10**9, 2**31, 2**63, 10**30, 1.5, "wide", [4], {}, True, float("nan")),
+    "model_blocks": (0, 1, 3, 100, 10**4, 10**9, -3, "x", 1e300),
+    "model_downsamplings": (-1, 1, 3, 10, 40, 10**6, 10**12),
+    "model_shared_blocks": (-1, 0, 2, 10**9),
+    "model_last_kernel": (0, 2, 9, 10**6, -7),
+    "model_slope": (-1, float("nan"), float("inf"), "a", 10**400),
+    "model_regularizer": ("kl_learned", "os.system", 3, [], {"class_path": "os.mkdir"}),
+    "model_upsampling": ("bilinear", 3),
+    "model_class_path": ("os.mkdir",),
+    "model_init_args": ({"path": "x"},),
+    "model": ({}, [], "unit.methods.translator.Translator", 3, {"class_path": "os.mkdir", "init_args": {"path": "x"}}),
+    "method": ("vae", "aae", "m1m2", "gan", "os.mkdir", 3, [], {}, "../unit", "unit.methods.unit:Unit"),
+    "channels": (0, 1, 2, 4, -3, "3", 3.0, 3.5, 10**9, [3], True, None),
+    "format": (0, 2, "1", [], {}, 10**30, -1, float("nan"), None),
+    "step": (None, "x", [], {}, float("inf"), float("nan"), "9" * 5000),
+}
+"""Values of config.json's keys that do not describe the weights beside them, or nothing at all."""
+
+
+def model_folders(mark: Path, *, seed: int, each: int) -> Iterator[ModelFolder]:
+    """Ways to harm a translator's folder, `each` of those that are drawn; the mark would be made by planted code."""
+    draw = random.Random(seed)
+    weights, text = "model.safetensors", "config.json"
+    for key, values in ABSURD.items():
+        for value in values:
+            yield ModelFolder(f"{key} {str(value)[:20]}", with_description(**{key: value}), "bad")
+    huge = {"model_width": 4096, "model_downsamplings": 10, "model_blocks": 100, "model_shared_blocks": 100}
+    yield ModelFolder("sizes of petabytes", with_description(**huge), "bad")
+    for method in ("vae", "cvae", "m1", "m2", "m1m2", "aae", "aae_supervised", "aae_semi", "aae_cluster", "wae"):
+        for model in (
+            {},
+            {"hidden": [2**20] * 100, "activations": ["relu"] * 100},
+            {"latent": 2**40},
+            {"hidden": [10**30]},
+        ):
+            yield ModelFolder(f"as {method}", with_description(method=method, size=28, model=model), "bad")
+    for data in (
+        b"", b"{", b"[]", b"null", b"3", b'"x"', b"\xff\xfe", b"{}", b"[" * 10**6, b'{"a":' * 10**5, b"9" * 10**5,
+        b'{"format": 1}', b'{"format": 1, "step": 1e999}', b"!!python/object/apply:os.mkdir ['x']", b" " * 2**25,
+        b'{"format": 1, "step": 1, "method": "unit", "model": {"__class__": "os.mkdir"}}', bytes(range(256)),
+    ):  # fmt: skip
+        yield ModelFolder("config.json that is none", with_file(text, lambda _, data=data: data), "bad")  # type: ignore[misc]
+    for kind, data in pickles(mark).items():
+        for name in (text, weights):
+            yield ModelFolder(f"{kind} as {name}", with_file(name, lambda _, data=data: data), "bad")  # type: ignore[misc]
+
+        def beside(folder: Path, data: bytes = data) -> None:
+            for name in ("pytorch_model.bin", "model.pt", "model.pkl", "data.pkl", "config.pkl"):
+                (folder / name).write_bytes(data)
+
+        yield ModelFolder(f"{kind} beside a sound model", beside, "good")
+
+    yield ModelFolder(
+        "model.py beside a sound model",
+        lambda f: Path(f, "model.py").write_text(f"import os; os.mkdir({str(mark)!r})") and None,
+        "good",
+    )
+    for name in (text, weights):
+        for _ in range(each):
+            chance = random.Random(draw.random())
+            yield ModelFolder(f"{name} truncated", with_file(name, lambda d, c=chance: truncated(d, c)), "bad")  # type: ignore[misc]
+        for kind, make in {
+            "missing": lambda path: None,
+            "a folder": Path.mkdir,
+            "a pipe": os.mkfifo,
+            "a loop": lambda path: path.symlink_to(path),
+            "a link to nothing": lambda path: path.symlink_to("/nonexistent/model"),
+            "a link to /dev/zero": lambda path: path.symlink_to("/dev/zero"),
+            "a link to a text": lambda path: path.symlink_to(__file__),
+            "of many gigabytes": lambda path: (path.touch(), os.truncate(path, 2**40)),
+        }.items():
+            yield ModelFolder(f"{name} is {kind}", in_place_of(name, make), "bad")  # type: ignore[arg-type]
+    for number in range(2 * each):
+        chance = random.Random(draw.random())
+        yield ModelFolder("flipped bits in config.json", with_file(text, lambda d, c=chance: flipped(d, c)), "either")  # type: ignore[misc]
+        within = 400 if number % 2 else None  # the header, or mostly the numbers
+        yield ModelFolder(
+            "flipped bits in the weights",
+            with_file(weights, lambda d, c=chance, w=within: flipped(d, c, within=w)),
+            "either",
+        )  # type: ignore[misc]
+    for length in (0, 1, 2**20, 2**26, 2**31, 2**40, 2**63, 2**64 - 1):
+        yield ModelFolder(
+            "header of absurd length", with_file(weights, lambda d, n=length: n.to_bytes(8, "little") + d[8:]), "bad"
+        )  # type: ignore[misc]
+    for nested in (b"[" * 10**6, b'{"a":' * 10**5):
+        packed = len(nested).to_bytes(8, "little") + nested
+        yield ModelFolder("header nested deep", with_file(weights, lambda _, data=packed: data), "bad")  # type: ignore[misc]
+
+    def first(header: dict[str, Any]) -> dict[str, Any]:
+        return next(value for key, value in header.items() if key != "__metadata__")
+
+    for dtype in ("F64", "F16", "BF16", "I32", "U8", "BOOL", "C64", "F8_E4M3", "F4", "X", "", 3, None, "object"):
+        yield ModelFolder(f"dtype {dtype}", with_header(lambda h, t=dtype: first(h).update(dtype=t)), "bad")  # type: ignore[misc]
+    for shape in ([], [2**40], [2**63], [-1], [0], ["x"], [1.5], None, [2**32] * 3, [1] * 10_000):
+        yield ModelFolder(f"shape {str(shape)[:20]}", with_header(lambda h, s=shape: first(h).update(shape=s)), "bad")  # type: ignore[misc]
+    for offsets in ([0, 0], [0, 2**62], [10, 5], [-4, 4], [0], [0, "x"], None):
+        yield ModelFolder(
+            f"offsets {offsets}", with_header(lambda h, o=offsets: first(h).update(data_offsets=o)), "bad"
+        )  # type: ignore[misc]
+    for dtype in (torch.float64, torch.float16, torch.bfloat16, torch.int32, torch.complex64, torch.bool):
+        yield ModelFolder(
+            f"weights of {dtype}", with_tensors(lambda ts, t=dtype: {k: v.to(t) for k, v in ts.items()}), "bad"
+        )  # type: ignore[misc]
+    for value in (float("nan"), float("inf"), -float("inf")):
+
+        def broken(tensors: dict[str, torch.Tensor], value: float = value) -> dict[str, torch.Tensor]:
+            tensors[draw.choice(sorted(tensors))].view(-1)[-1] = value
+            return tensors
+
+        yield ModelFolder(f"a weight that is {value}", with_tensors(broken), "bad")
+    for value in (1e38, -3e38):  # finite weights whose translations are not
+        yield ModelFolder(
+            "huge weights",
+            with_tensors(lambda ts, v=value: {k: torch.full_like(x, v) for k, x in ts.items()}),
+            "either",
+        )  # type: ignore[misc]
+    changes: dict[str, Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]] = {
+        "no tensors": lambda ts: {},
+        "a tensor missing": lambda ts: dict(list(ts.items())[1:]),
+        "a tensor more": lambda ts: ts | {"more": torch.zeros(3)},
+        "oddly named tensor": lambda ts: ts | {"\x1b[31m\n..\u202e/": torch.zeros(3)},
+        "transposed": lambda ts: {k: v.transpose(0, -1).contiguous() if v.ndim > 1 else v for k, v in ts.items()},
+        "flattened": lambda ts: {k: v.flatten() for k, v in ts.items()},
+        "names swapped": lambda ts: dict(zip(reversed(ts), ts.values(), strict=True)),
+        "empty tensors": lambda ts: {k: v[:0] for k, v in ts.items()},
+    }
+    for kind, change in changes.items():
+        yield ModelFolder(kind, with_tensors(change), "bad")
