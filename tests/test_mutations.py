@@ -475,13 +475,13 @@ def test_train_py_ends_in_time_and_memory(tiny: Tiny, tmp_path: Path) -> None:
     folders = ["--data.a", str(tmp_path / "in"), "--data.b", str(tmp_path / "large"), "--data.resize", "16"]
     begun = time.monotonic()
     arguments = [*tiny(tmp_path / "run", *folders, "--train.steps", "1")]
-    said = bounded("train.py", *arguments, cwd=tmp_path / "cwd", seconds=200, memory=3 * GIB)
+    said = bounded("train.py", *arguments, cwd=tmp_path / "cwd", seconds=200, memory=6 * GIB)
     assert said.code == 0 and "Traceback" not in said.err, said.err[-2000:]
     lines = [line for line in said.out.splitlines() if line.startswith("  cannot read image")]
     assert len(lines) >= sum(verdict == "bad" for verdict in made.verdicts.values())
     assert f"{len(lines)} files left out" in said.out
     assert f"{len(made.verdicts) - len(lines)} images in a, 8 in b" in said.out
-    assert said.peak < 3 * GIB
+    assert said.peak < 4 * GIB  # all of the large ones at once would take 10
     assert snapshot(tmp_path / "in") == before
     assert {path.name for path in tmp_path.iterdir()} == {"in", "large", "run", "cwd"}
     assert {path.name for path in (tmp_path / "cwd").iterdir()} == {"stdout", "stderr", "peak"}
