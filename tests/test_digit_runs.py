@@ -340,7 +340,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "too few activations": (
         "vae", {"model.activations": ["relu"]}, "model.activations: expected 2, as many as hidden layers, got 1"
     ),
-    "no hidden layer": ("vae", {"model.hidden": [], "model.activations": []}, "model.hidden: expected one or more"),
+    "no hidden layer": ("vae", {"model.hidden": [], "model.activations": []}, "model.hidden: expected 1 to 100 widths"),
     "an unknown activation": ("vae", {"model.activations": ["relu", "sine"]}, "model.activations"),
     "an unknown prior": ("aae", {"model.prior": "cauchy"}, "model.prior"),
     "eleven digits": ("aae_semi", {"model.categories": 11}, "model.categories: expected 10, one a digit, got 11"),

@@ -9,12 +9,14 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from io import TextIOWrapper
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
 from unit.config import ConfigError
 from unit.options import located
+from unit.text import one_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -259,14 +261,18 @@ def prove_resume(options: argparse.Namespace, arguments: list[str]) -> int:
 
 def answered(run: Callable[[], int]) -> int:
     """Run a command; what a user did wrong is one line and exit code 2, an interruption 130."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may have what the terminal's encoding lacks
     try:
         return run()
     except UsageErrors as error:
         return fail(error, 2)
     except OSError as error:
         return fail(error, 1)
-    except RuntimeError as error:
-        if "out of memory" in str(error):
+    except (RuntimeError, MemoryError) as error:
+        from unit.memory import is_out_of_memory
+
+        if is_out_of_memory(error):
             return fail(f"{error}; lower the batch size or data.size, or raise train.accumulation", 1)
         if "does not have a deterministic implementation" in str(error):
             return fail(f"train.deterministic: {str(error).split('.')[0]}", 1)
@@ -276,5 +282,5 @@ def answered(run: Callable[[], int]) -> int:
 
 
 def fail(error: Exception | str, code: int) -> int:
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"error: {one_line(error)}", file=sys.stderr)
     return code

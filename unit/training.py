@@ -28,7 +28,8 @@ from unit import checkpoint
 from unit.checkpoint import CheckpointError
 from unit.config import Config, ConfigError
 from unit.data.batches import Batches, Share
-from unit.methods.build import describe, method_of
+from unit.memory import free_memory
+from unit.methods.build import describe, method_of, shells_of
 from unit.methods.method import Method, Phase
 from unit.model import save_model
 from unit.optim import adam, moving_average, schedule
@@ -78,6 +79,7 @@ def train_claimed(config: Config, run: Path, claim: Claim, *, resume: Path | Non
     newest = broadcast_object_list([newest])[0]  # another process may have saved while this one waited
     device, main = accelerator.device, accelerator.is_main_process
 
+    check_memory(config, device)
     torch.use_deterministic_algorithms(config.train.deterministic)
     torch.manual_seed(config.run.seed)
     method = method_of(config)
@@ -265,6 +267,18 @@ def start_accelerator(config: Config, run: Path) -> Accelerator:
             "alone; on CPUs set the environment variable ACCELERATE_USE_CPU=true"
         )
     return accelerator
+
+
+def check_memory(config: Config, device: torch.device) -> None:
+    """Raise ConfigError where a CPU has less memory than the weights, their gradients and Adam's two moments take."""
+    shells = shells_of(config).values()
+    count = sum(parameter.numel() for shell in shells for parameter in shell.parameters())
+    needed, free = 16.0 * count, free_memory(device)
+    if needed > free:
+        raise ConfigError(
+            f"model: {count / 1e6:.0f} million weights need at least {needed / 1e9:.0f} GB, {free / 1e9:.0f} GB are "
+            "free; lower model.width or the like"
+        )
 
 
 def share_of(config: Config, accelerator: Accelerator) -> Share:

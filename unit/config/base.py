@@ -7,12 +7,18 @@ import math
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from unit.text import one_line
+
 
 class ConfigError(ValueError):
     """A wrong command or config: one line that says what was wrong, what was given and what is allowed."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(one_line(message))
+
+
+MOST_WIDTH = 2**20
+"""The widest layer of a perceptron; with it the sizes of the weights still are numbers of 64 bits."""
 
 
 def at_least(key: str, value: float, low: float) -> None:
