@@ -7,7 +7,7 @@ DEMO := runs/toymaps
 LAUNCH := --quiet --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
 	--num_cpu_threads_per_process $(shell getconf _NPROCESSORS_ONLN)
 
-.PHONY: demo test check clean
+.PHONY: demo test faults check clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +32,12 @@ demo: $(VENV)/ready datasets/toymaps
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest
+
+# The whole proof of docs/reliability.md, in under 30 minutes on two cores.
+faults: $(VENV)/ready datasets/toymaps
+	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m unit prove-resume --config toymaps.yaml --kills 50
+	$(BIN)/python -m unit prove-resume --config toymaps.yaml --kills 50 --processes 2
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -210,7 +210,15 @@ WRONG = {
     "data.workers -1": ("data.workers", "at least 0"),
     "model.regularizer l2": ("model.regularizer", "'kl', 'kl_learned', 'mmd', 'adversarial', 'none'"),
     "model.shared_blocks 5": ("model.shared_blocks", "0 to 4"),
-    "model.blocks 0": ("model.blocks", "at least 1"),
+    "model.blocks 0": ("model.blocks", "1 to 100"),
+    "model.blocks 101": ("model.blocks", "1 to 100"),
+    "model.width 4097": ("model.width", "1 to 4096"),
+    "model.downsamplings 11": ("model.downsamplings", "0 to 10"),
+    "discriminator.width 4097": ("discriminator.width", "1 to 4096"),
+    "discriminator.layers 11": ("discriminator.layers", "1 to 10"),
+    "discriminator.scales 11": ("discriminator.scales", "1 to 10"),
+    "train.steps 9223372036854775808": ("train.steps", "64 bits"),
+    "run.seed -9223372036854775809": ("run.seed", "64 bits"),
     "model.last_kernel 2": ("model.last_kernel", "odd"),
     "model.slope .nan": ("model.slope", ""),
     "model.slope .inf": ("model.slope", ""),
@@ -240,6 +248,11 @@ def test_a_wrong_value_is_one_line_with_the_key_and_what_is_allowed(tmp_path: Pa
     ):
         assert message.startswith(named), message
         assert allowed in message, message
+
+
+def test_an_integer_that_is_no_float_is_refused_by_its_key(tmp_path: Path) -> None:
+    message = refusal_of(tmp_path, f"optim: {{lr: 0x{'f' * 400}}}")
+    assert message.startswith("optim.lr") and "64 bits" in message
 
 
 def test_all_weights_at_0_are_refused() -> None:

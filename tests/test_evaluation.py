@@ -4,12 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import Command, Tiny
 from torch import Tensor
 
 from unit.config.unit import ModelConfig
+from unit.data.batches import Share
 from unit.data.images import read_image, write_image
 from unit.data.toymaps import PALETTE
 from unit.evaluation.paired import evaluate_maps
+from unit.evaluation.pairing import EPOCHS, pairing, pairing_of
 from unit.evaluation.unpaired import evaluate_unpaired
 from unit.methods.translator import Translator
 
@@ -104,3 +107,38 @@ def test_pairs_must_have_the_same_names(inverted_toys: Path) -> None:
     next((inverted_toys / "testA").iterdir()).unlink()
     with pytest.raises(ValueError, match="testA has 2 images and testB 3"):
         evaluate_maps(Inverter(), inverted_toys, palette="toymaps")
+
+
+# The data check
+
+
+def test_pairs_meet_by_chance_alone() -> None:
+    """In each epoch one of n pairs does on average: a Poisson number of mean EPOCHS."""
+    names = [f"{number}" for number in range(300)]
+    for seed in range(5):
+        found = pairing(names, names, Share(seed, batch_size=7))
+        assert found.drawn == EPOCHS * 300 and found.chance == pytest.approx(EPOCHS)
+        assert abs(found.same - EPOCHS) < 4 * EPOCHS**0.5
+    none = pairing(names, ["x", *names[:2]], Share(0, batch_size=7))
+    assert none.chance == pytest.approx(EPOCHS * 300 * 2 / 900)
+
+
+def test_domains_that_share_one_order_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: both loaders seeded alike, as Accelerate's seedable sampler seeds them."""
+    visited = Share.visited
+    monkeypatch.setattr(Share, "visited", lambda self, count, domain, *rest: visited(self, count, "both", *rest))
+    names = [f"{number}" for number in range(50)]
+    found = pairing(names, names, Share(0, batch_size=7))
+    assert found.same == found.drawn == EPOCHS * 50
+
+
+def test_evaluate_counts_the_pairs_of_a_run(tiny: Tiny, run_command: Command, toys: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert run_command("train", *tiny(run, "--train.steps", "1")).code == 0
+    said = run_command("main", "evaluate", "--model", run, "--root", toys, "--size", "16")
+    assert said.code == 0, said.err
+    found = pairing_of(run)
+    assert found is not None and found.drawn == 6 * EPOCHS
+    assert said.out.splitlines()[-1] == found.line()
+    (run / "config.yaml").unlink()
+    assert pairing_of(run) is None

@@ -265,7 +265,7 @@ def test_a_file_that_goes_bad_during_training_is_an_error_that_names_it(root: Ro
 def test_an_image_smaller_than_the_crop_is_an_error_that_names_it(tmp_path: Path, budget: float) -> None:
     write_images(tmp_path, 2)
     write_images(tmp_path / "small", 1, width=40, height=SIZE - 1)
-    with pytest.raises(DataError, match=r"small/000\.png: 40×15 pixels.*data\.size 16") as error:
+    with pytest.raises(DataError, match=r"small/000\.png': 40×15 pixels.*data\.size 16") as error:
         open_folder(tmp_path, CONFIG, budget=budget)
     assert "\n" not in str(error.value)
 

@@ -635,14 +635,14 @@ def test_unreadable_folders_are_named(tmp_path: Path) -> None:
 
 def test_unlistable_folders_are_named_also_to_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, "a/x.png", "b/y.png")
-    scandir = os.scandir
+    listdir = os.listdir
 
-    def denied(path: str) -> Any:
+    def denied(path: str) -> list[str]:
         if os.path.basename(path) == "a":
             raise PermissionError(13, "Permission denied", os.fspath(path))
-        return scandir(path)
+        return listdir(path)
 
-    monkeypatch.setattr(os, "scandir", denied)
+    monkeypatch.setattr(os, "listdir", denied)
     with pytest.warns(RuntimeWarning, match="cannot list folder .*a': Permission denied"):
         assert listed(tmp_path) == ["b/y.png"]
     with pytest.raises(PermissionError, match="cannot list folder"):

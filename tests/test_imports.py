@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # From the ground up. A room may import from its own modules and from the floors below it, and nothing else.
 FLOORS: list[set[str]] = [
-    {"unit.networks", "unit.draws", "unit.checkpoint", "unit.signals"},
+    {"unit.networks", "unit.draws", "unit.checkpoint", "unit.memory", "unit.signals", "unit.text"},
     {"unit.core", "unit.losses", "unit.perceptual"},
     {"unit.config"},
     {"unit.options", "unit.optim", "unit.data"},

@@ -144,6 +144,62 @@ def test_an_image_too_large_to_resize_is_left_out_by_name(run_command: Command, 
     assert "1 file left out that can't be decoded" in said.out and "thin.png" in said.out
 
 
+# Data that teach little
+
+CONTENTS = {"one image": None, "black": ("black", "black"), "white": ("white", "white"), "grey": ("grey", "grey"),
+            "a colour each": ("black", "white"), "black but for a corner": None}  # fmt: skip
+"""What the domains hold, and the colours of their two constant images."""
+OPTIONS: dict[str, list[str]] = {
+    "defaults": [],
+    "other norms": ["--model.encoder_norm", "instance", "--model.generator_norm", "layer", "--model.slope", "0"],
+    "learned variance": ["--model.regularizer", "kl_learned"],
+    "mmd": ["--model.regularizer", "mmd"],
+    "judged codes": ["--model.regularizer", "adversarial"],
+    "spectral norm": ["--discriminator.spectral_norm", "true", "--loss.gan_kind", "hinge"],
+    "augmented": ["--data.jitter", "1", "--data.zoom", "2", "--data.channels", "1"],
+}
+
+
+def flat_data(tmp_path: Path, content: str) -> Path:
+    """A data folder of that content."""
+    root = tmp_path / "data"
+    cornered = np.zeros((200, 200, 3), np.uint8)  # nearly all of its crops are black
+    cornered[:4, :4] = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
+    for domain in "AB":
+        folder = root / f"train{domain}"
+        folder.mkdir(parents=True)
+        if content == "one image":
+            write(folder / "0.png", (16, 16))
+        elif content == "black but for a corner":
+            Image.fromarray(cornered).save(folder / "0.png")
+        for number, colour in enumerate(CONTENTS[content] or ()):
+            Image.new("RGB", (16, 16), colour).save(folder / f"{number}.png")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        pytest.param(content, options, marks=[] if options == "defaults" or content == "black" else pytest.mark.slow)
+        for content in CONTENTS
+        for options in OPTIONS
+    ],
+)
+def test_data_that_teach_little_are_trained_on_without_breaking_down(
+    run_command: Command, tiny: Tiny, tmp_path: Path, content: str, options: str
+) -> None:
+    """At batch 1 and the smallest size."""
+    arguments = ["--data.root", str(flat_data(tmp_path, content)), "--train.batch_size", "1", "--optim.lr", "1e-2"]
+    said = run_command("train", *tiny(tmp_path / "run", *arguments, "--train.steps", "6", *OPTIONS[options]))
+    assert (said.code, said.err) == (0, "")
+    lines = metrics(tmp_path / "run")
+    assert len(lines) == 6 and all(np.isfinite(list(line.values())).all() for line in lines)
+    for path in (tmp_path / "run").rglob("*.safetensors"):
+        assert all(bool(tensor.isfinite().all()) for tensor in load_file(path).values()), path
+    report = unit.translate(tmp_path / "run", tmp_path / "data" / "trainA", tmp_path / "out")
+    assert not report.failed and report.written
+
+
 # Scores
 
 

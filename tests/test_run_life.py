@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,8 +19,10 @@ from torch import Tensor
 
 from unit import checkpoint
 from unit import run as run_module
+from unit.methods.method import Phase
 from unit.methods.unit import Unit
 from unit.signals import StopFlag
+from unit.training import RunError, Watch
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -200,6 +203,33 @@ def test_a_failed_run_says_so(
     state = state_of(tmp_path / "run")
     assert (state["status"], state["step"]) == ("failed", 2) and "at step 3" in state["error"]
     assert [path.name for path in checkpoint.list_of(tmp_path / "run")] == ["step-00000002"]
+
+
+def test_fp16s_scaler_may_skip_steps_but_not_for_ever() -> None:
+    """Accelerate has a scaler on GPUs alone; this is one on the CPU."""
+    weight = torch.nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    scaler = torch.amp.GradScaler("cpu")
+    watch = Watch(SimpleNamespace(device=torch.device("cpu"), scaler=scaler))  # type: ignore[arg-type]
+
+    def step(number: int, factor: float) -> None:
+        loss = (weight * factor).sum()
+        scaler.scale(loss).backward()
+        watch.look(number, [Phase("net", loss, {"loss": torch.tensor(1.0)})], optimizer)
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+
+    step(1, 1e36)  # overflows with the scale of 65536, and not by itself
+    assert scaler.get_scale() == 2**15 and torch.equal(weight.detach(), torch.ones(3))
+    step(2, 1.0)
+    assert torch.allclose(weight.detach(), torch.full((3,), 0.9))
+    with pytest.raises(RunError, match="at step 19: the gradients overflow fp16 whatever the scale"):
+        for number in range(3, 100):
+            step(number, torch.inf)
+    with pytest.raises(RunError, match="at step 5: loss is not a finite number"):
+        fresh = Watch(SimpleNamespace(device=torch.device("cpu"), scaler=torch.amp.GradScaler("cpu")))  # type: ignore[arg-type]
+        fresh.look(5, [Phase("net", weight.sum(), {"loss": torch.tensor(torch.nan)})], optimizer)
 
 
 # --resume auto

@@ -1,11 +1,17 @@
 """Training end to end on tiny toys: what a run leaves behind, how it goes on, and that it ends the same."""
 
+import io
 import json
+import pickletools
+import re
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from conftest import Command, Tiny
+from mutations import pickles
 from safetensors.torch import load_file
 
 import unit
@@ -13,8 +19,6 @@ from unit import checkpoint
 from unit.config import Config, OptimConfig, TrainConfig
 from unit.data.images import read_image
 from unit.optim import schedule
-
-PICKLE = (b"cpickle", b"__reduce__", b"torch._utils", b"\x80\x02", b"\x80\x04\x95")
 
 
 def newest(run: Path) -> checkpoint.Checkpoint:
@@ -62,13 +66,79 @@ def test_a_run_leaves_all_that_it_should(run: Path) -> None:
     assert list((run / "tensorboard").rglob("events.out.tfevents*"))
 
 
-def test_no_file_of_a_run_is_a_pickle(run: Path) -> None:
-    for path in run.rglob("*"):
-        if path.is_file():
-            data = path.read_bytes()
-            assert path.suffix in {".yaml", ".json", ".jsonl", ".safetensors", ".png"} or "tfevents" in path.name
-            assert not data.startswith((b"\x80", b"PK")), path
-            assert not any(mark in data for mark in PICKLE[:3]), path
+CALLS = {"GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "REDUCE", "BUILD", "EXT1", "EXT2", "EXT4"}
+"""The opcodes by which a pickle names a class or a function, or calls one."""
+
+
+def is_pickle(data: bytes) -> bool:
+    """Whether opcodes run from the data's first byte to a STOP, with something that a pickle of more than a number
+    has: the mark of its protocol, or a call."""
+    names = []
+    try:
+        for opcode, _, _ in pickletools.genops(data):
+            names.append(opcode.name)
+    except Exception:  # no opcode, or an argument that is none
+        return False
+    return names[0] == "PROTO" or not CALLS.isdisjoint(names)
+
+
+def pickles_in(data: bytes) -> list[int]:
+    """The offsets at which a pickle begins: at the start, at the mark of any protocol, and in the members of a zip."""
+    marks = [match.start() for match in re.finditer(rb"\x80[\x02-\x05]", data)]
+    found = [start for start in dict.fromkeys([0, *marks]) if is_pickle(data[start:])]
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        with zipfile.ZipFile(io.BytesIO(data)) as packed:
+            found += [member.header_offset for member in packed.infolist() if pickles_in(packed.read(member))]
+    return found
+
+
+def written_by(run: Path) -> dict[str, bytes]:
+    return {path.relative_to(run).as_posix(): path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def test_no_file_of_a_run_is_or_holds_a_pickle(run: Path) -> None:
+    files = written_by(run)
+    suffixes = {Path(name).suffix for name in files if "tfevents" not in name}
+    assert suffixes == {".yaml", ".json", ".jsonl", ".safetensors", ".png"}  # each kind was there to be looked at
+    assert len(files) >= 15 and any("tfevents" in name for name in files)
+    assert not {name: found for name, data in files.items() if (found := pickles_in(data))}
+
+
+def test_each_file_of_a_run_is_of_its_kind_to_the_last_byte(run: Path) -> None:
+    """So nothing can hide behind a suffix: tensors fill a safetensors file, and the rest is text or an image."""
+    for name, data in written_by(run).items():
+        match Path(name).suffix:
+            case ".safetensors":
+                length = int.from_bytes(data[:8], "little")
+                header = json.loads(data[8 : 8 + length])
+                ends = sorted(entry["data_offsets"] for key, entry in header.items() if key != "__metadata__")
+                assert [start for start, _ in ends] == [0, *(end for _, end in ends[:-1])], name
+                assert len(data) == 8 + length + ends[-1][1], name
+            case ".json":
+                json.loads(data)
+            case ".jsonl":
+                assert all(isinstance(json.loads(line), dict) for line in data.splitlines())
+            case ".yaml":
+                assert isinstance(yaml.safe_load(data), dict) and b"!!" not in data
+            case ".png":
+                assert data.startswith(b"\x89PNG") and data.endswith(b"IEND\xaeB`\x82")
+            case _:
+                assert "tfevents" in name
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "samples/step-00000004.png", "metrics.jsonl"])
+@pytest.mark.parametrize("kind", ["protocol 0", "protocol 2", "protocol 4", "torch.save", "torch.save of old"])
+def test_a_planted_pickle_is_found(run: Path, tmp_path: Path, name: str, kind: str) -> None:
+    """Bare, as torch.save packs it, in a zip, and behind the bytes of the file that it was planted in."""
+    planted = pickles(tmp_path / "mark")[kind]
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("weights", b"no pickle")
+        file.writestr("data", planted)
+    assert pickles_in(planted) and pickles_in(packed.getvalue())
+    if kind != "protocol 0":  # which has no mark: at the start of a file alone can it be told from text
+        assert pickles_in((run / name).read_bytes() + planted)
+    assert not (tmp_path / "mark").exists()
 
 
 def test_the_finished_model_is_the_moving_average(run: Path) -> None:

@@ -24,6 +24,10 @@ FORMAT = 1
 """Version of the folders written here; others are refused."""
 
 
+MOST_BYTES_OF_JSON = 2**24
+"""The largest JSON file that is read."""
+
+
 class CheckpointError(ValueError):
     """A checkpoint or model folder that can't be used: one line that names it."""
 
@@ -45,11 +49,48 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
     }
 
 
+def read_json(path: Path) -> Any:
+    """What a JSON file says; raises OSError or ValueError where it is none, or larger than any that is written here."""
+    with regular(path).open("rb") as file:
+        text = file.read(MOST_BYTES_OF_JSON + 1)
+    if len(text) > MOST_BYTES_OF_JSON:
+        raise ValueError(f"{path.name} has more than {MOST_BYTES_OF_JSON} bytes")
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError(f"{path.name} is nested too deep") from None
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """A safetensors file's tensors; raises OSError or ValueError where it is none."""
+    try:
+        return load_file(regular(path))
+    except (SafetensorError, KeyError, AttributeError, TypeError, RuntimeError, MemoryError) as error:
+        raise ValueError(f"{path.name} can't be read ({error})") from error
+
+
+def regular(path: Path) -> Path:
+    """The path, unless it is a pipe, a device or a folder, which could be read without end."""
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path.name} is not a regular file")
+    return path
+
+
 def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
     """Copy tensors into the module's parameters and buffers, in place, so that what is shared stays shared.
 
-    Raises CheckpointError, naming `source`, unless names and shapes are just the module's.
+    Raises CheckpointError, naming `source`, as `check_fit` does.
     """
+    check_fit(module, tensors, source)
+    own = dict(module.named_parameters()) | dict(module.named_buffers())
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
+
+
+def check_fit(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
+    """Raise CheckpointError unless names, shapes and types are just the module's, which may be on the meta device, and
+    all numbers are finite."""
     own = dict(module.named_parameters()) | dict(module.named_buffers())
     missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     if missing or extra:
@@ -62,9 +103,10 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None
             raise CheckpointError(
                 f"{source}: {name} has shape {tuple(tensor.shape)}, the model's has {tuple(own[name].shape)}"
             )
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            own[name].copy_(tensor)
+        if own[name].dtype != tensor.dtype:
+            raise CheckpointError(f"{source}: {name} is of type {tensor.dtype}, the model's is {own[name].dtype}")
+        if not tensor.isfinite().all():
+            raise CheckpointError(f"{source}: {name} holds numbers that are not finite: it is damaged")
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -119,7 +161,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
 def load(folder: Path) -> Checkpoint:
     """Read a checkpoint; raises CheckpointError where it is damaged or of another version."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest = read_json(folder / "manifest.json")
         if manifest["format"] != FORMAT:
             raise CheckpointError(
                 f"checkpoint {folder} has format {manifest['format']}; this version of unit reads {FORMAT}"
@@ -130,11 +172,11 @@ def load(folder: Path) -> Checkpoint:
         for name, digest in manifest["files"].items():
             if Path(name).name != name or sha256(folder / name) != digest:
                 raise CheckpointError(f"checkpoint {folder} is damaged: {name} is not what its manifest says")
-            tensors[Path(name).stem] = load_file(folder / name)
+            tensors[Path(name).stem] = read_tensors(folder / name)
         return Checkpoint(tensors, manifest["scalars"])
     except CheckpointError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"checkpoint {folder} is damaged: {error}") from error
 
 
@@ -171,7 +213,7 @@ def prune(run: Path, keep: int) -> None:
 
 def sha256(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with regular(path).open("rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()

@@ -9,12 +9,14 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from io import TextIOWrapper
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
 from unit.config import ConfigError
 from unit.options import located
+from unit.text import one_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -130,7 +132,9 @@ def translate(arguments: list[str]) -> int:
 def main(arguments: list[str]) -> int:
     """python -m unit: what is done with a finished model."""
     command = argparse.ArgumentParser(
-        prog="python -m unit", description="Score a finished model, or draw its pictures.", allow_abbrev=False
+        prog="python -m unit",
+        description="Score a finished model, draw its pictures, or prove that a training resumes exactly.",
+        allow_abbrev=False,
     )
     commands = command.add_subparsers(dest="command", required=True)
     score = commands.add_parser("evaluate", help="a model's figures on images that it has not seen")
@@ -206,6 +210,7 @@ def main(arguments: list[str]) -> int:
 
     def of_translator(model: "Translator") -> int:
         from unit.evaluation.paired import evaluate_maps
+        from unit.evaluation.pairing import pairing_of
         from unit.evaluation.unpaired import evaluate_unpaired
         from unit.report.codes import plot_codes
 
@@ -220,6 +225,9 @@ def main(arguments: list[str]) -> int:
             grid = None if options.grid is None else Path(options.grid)
             score = evaluate_maps(model, root, palette=options.palette, resize=options.resize, grid=grid)
             print(score.table())
+        pairs = pairing_of(Path(options.model))
+        if pairs is not None:
+            print(pairs.line())
         return 0
 
     return answered(run)
@@ -230,9 +238,10 @@ def prove_resume(options: argparse.Namespace, arguments: list[str]) -> int:
     from unit.proof.resume import Plan, prove
     from unit.training import RunError
 
-    for name in ("kills", "steps", "every", "processes"):
-        if getattr(options, name) < 1:
-            raise ConfigError(f"--{name}: expected at least 1, got {getattr(options, name)}")
+    given = {"kills": options.kills, "steps": options.steps, "every": options.every, "processes": options.processes}
+    for name, value in given.items():
+        if value < 1:
+            raise ConfigError(f"--{name}: expected at least 1, got {value}")
     if options.every > options.steps:
         raise ConfigError(f"--every: expected at most --steps {options.steps}, got {options.every}")
     folder = None if options.output is None else Path(options.output)
@@ -252,20 +261,26 @@ def prove_resume(options: argparse.Namespace, arguments: list[str]) -> int:
 
 def answered(run: Callable[[], int]) -> int:
     """Run a command; what a user did wrong is one line and exit code 2, an interruption 130."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may have what the terminal's encoding lacks
     try:
         return run()
     except UsageErrors as error:
         return fail(error, 2)
     except OSError as error:
         return fail(error, 1)
-    except RuntimeError as error:
-        if "out of memory" not in str(error):
-            raise
-        return fail(f"{error}; lower the batch size or data.size, or raise train.accumulation", 1)
+    except (RuntimeError, MemoryError) as error:
+        from unit.memory import is_out_of_memory
+
+        if is_out_of_memory(error):
+            return fail(f"{error}; lower the batch size or data.size, or raise train.accumulation", 1)
+        if "does not have a deterministic implementation" in str(error):
+            return fail(f"train.deterministic: {str(error).split('.')[0]}", 1)
+        raise
     except KeyboardInterrupt:
         return fail("interrupted; --resume goes on from the newest checkpoint, if there is one yet", 130)
 
 
 def fail(error: Exception | str, code: int) -> int:
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"error: {one_line(error)}", file=sys.stderr)
     return code

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import unit
@@ -17,7 +16,7 @@ from unit.checkpoint import CheckpointError
 from unit.config import ConfigError
 from unit.config.autoencoders import AutoencoderConfig
 from unit.config.data import DigitsConfig
-from unit.methods.build import describe, method_of, model_of
+from unit.methods.build import describe, method_of, model_of, shells_of
 from unit.methods.translator import Translator
 from unit.options import parse
 
@@ -89,32 +88,30 @@ def read_description(folder: Path) -> dict[str, Any]:
     """config.json; raises CheckpointError where it is damaged or of another version."""
     text = folder / "config.json"
     try:
-        description: dict[str, Any] = json.loads(text.read_text())
+        description: dict[str, Any] = checkpoint.read_json(text)
         if description["format"] != FORMAT:
             raise CheckpointError(
                 f"{text}: the model has format {description['format']!r}; this version of unit reads {FORMAT}"
             )
         return description | {"step": int(description["step"])}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{text}: not a model's description ({error})") from error
 
 
 def load_finished(folder: Path, description: dict[str, Any]) -> nn.Module:
-    try:
-        model = model_of(description)
-    except ValueError as error:
-        raise CheckpointError(f"{folder / 'config.json'}: not a model's description ({error})") from error
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise CheckpointError(f"{folder}: model.safetensors is missing")
     try:
-        tensors = load_file(weights)
-    except (OSError, SafetensorError) as error:
+        tensors = checkpoint.read_tensors(weights)
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{weights} is damaged: {error}") from error
-    checkpoint.fill(model, tensors, weights)
-    return model
+    try:
+        return filled(description, tensors, weights)
+    except ConfigError as error:
+        raise CheckpointError(f"{folder / 'config.json'}: not a model's description ({error})") from error
 
 
 def load_checkpoint(run: Path, folder: Path) -> nn.Module:
@@ -124,17 +121,25 @@ def load_checkpoint(run: Path, folder: Path) -> nn.Module:
     except ConfigError as error:
         raise CheckpointError(f"{run} is damaged: {error}") from error
     tensors = checkpoint.load(folder).tensors
+    names = ["average"] if config.optim.ema else list(shells_of(config))
+    for name in names:
+        if name not in tensors:
+            raise CheckpointError(f"checkpoint {folder} is damaged: it lacks the {name}")
     if config.optim.ema:
-        average = model_of(describe(config))
-        fill(average, "average", tensors, folder)
-        return average
+        return filled(describe(config), tensors["average"], folder)
+    for name, shell in shells_of(config).items():
+        checkpoint.check_fit(shell, tensors[name], folder)
     method = method_of(config)
     for name, network in method.networks.items():
-        fill(network, name, tensors, folder)
+        checkpoint.fill(network, tensors[name], folder)
     return method.model
 
 
-def fill(network: nn.Module, name: str, tensors: dict[str, dict[str, Tensor]], folder: Path) -> None:
-    if name not in tensors:
-        raise CheckpointError(f"checkpoint {folder} is damaged: it lacks the {name}")
-    checkpoint.fill(network, tensors[name], folder)
+def filled(description: dict[str, Any], tensors: dict[str, Tensor], source: Path) -> nn.Module:
+    """The described network with these weights; raises ConfigError where it is none, and CheckpointError where they
+    are not its, before memory is taken for it."""
+    with torch.device("meta"):
+        checkpoint.check_fit(model_of(description), tensors, source)
+    model = model_of(description)
+    checkpoint.fill(model, tensors, source)
+    return model

@@ -16,7 +16,7 @@ import jsonargparse
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-from unit.config import Config, ConfigError
+from unit.config import Config, ConfigError, strict_yaml
 from unit.config.methods import CONFIGS_OF
 
 jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -33,6 +33,9 @@ FREE_AT_RESUME = (
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 S = TypeVar("S")
+
+UNUSABLE = (ArgumentError, TypeError, OverflowError)
+"""What jsonargparse raises for values that are not of their keys' types, or beyond their bounds."""
 
 
 class Schema:
@@ -69,20 +72,11 @@ class Schema:
         """The config that the parser makes of located arguments."""
         try:
             parsed = parser.parse_args(arguments)
-            self.check_types(parsed)
+            check_values(flat({section: vars(parsed[section]) for section in self.defaults}), self.flat)
             values: Namespace = parser.instantiate(parsed)
-        except (ArgumentError, TypeError) as error:
+        except UNUSABLE as error:
             raise ConfigError(self.in_one_line(str(error))) from None
         return self.kind(**{section: values[section] for section in self.defaults})
-
-    def check_types(self, values: Namespace) -> None:
-        """Raise ConfigError for what jsonargparse lets pass: null for a value, true or false for a number."""
-        for key, value in flat({section: vars(values[section]) for section in self.defaults}).items():
-            kind = type(self.flat[key]).__name__
-            if value is None and self.flat[key] is not None:
-                raise ConfigError(f"{key}: expected {kind}, got null")
-            if isinstance(value, bool) and not isinstance(self.flat[key], bool):
-                raise ConfigError(f"{key}: expected {kind}, got {str(value).lower()}")
 
     def check_sections(self, path: Path) -> None:
         """Raise ConfigError unless each top-level key of the file is a section, and each key of theirs is known."""
@@ -90,28 +84,68 @@ class Schema:
         for key, value in sections.items():
             if key in self.defaults and not isinstance(value, dict):
                 raise ConfigError(f"{path}: {key}: expected a section with keys of its own, got {value!r}")
-        for key in flat({name: values for name, values in sections.items() if name != "method"}):
+        values = flat({name: values for name, values in sections.items() if name != "method"})
+        for key in values:
             if key not in self.flat:
                 raise ConfigError(f"{path}: {self.unknown_key(key)}")
+        check_given(values, self.flat)
 
     def in_one_line(self, message: str) -> str:
         """jsonargparse's message as one line: `optim.lr: expected float, got abc`."""
-        message = re.sub(r"<class '(\w+)'>", r"\1", message).replace("typing.", "")
-        message = re.sub(r'Parser key "([\w.]+)":\s*', r"\1: ", message)
-        message = re.sub(r"Expected an? ", "expected ", message).replace(". Got value: ", ", got ")
-        message = re.sub(
-            r"Does not validate.*Subtypes: \[(\w+), NoneType\].*Given value: (.*)",
-            r"expected \1 or null, got \2",
-            message,
-            flags=re.DOTALL,
-        )
         message = re.sub(r"unrecognized arguments: --([\w.]+).*", lambda match: self.unknown_key(match[1]), message)
-        return re.sub(r"\s+", " ", message).strip()
+        return plainly(message)
 
     def unknown_key(self, key: str) -> str:
         keys = sorted(self.flat)
         near = difflib.get_close_matches(key, keys, 3, 0.5) or sorted({key.split(".")[0] for key in keys})
         return f"unknown key {key}; did you mean {' or '.join(near)}? (--help lists all)"
+
+
+def plainly(message: str) -> str:
+    """jsonargparse's message on a value in this project's words: `optim.lr: expected float, got abc`."""
+    message = re.sub(r"<class '(\w+)'>", r"\1", message).replace("typing.", "")
+    message = re.sub(r'Parser key "([\w.]+)":\s*', r"\1: ", message)
+    message = re.sub(r"Expected an? ", "expected ", message).replace(". Got value: ", ", got ")
+    message = re.sub(
+        r"Does not validate.*Subtypes: \[(\w+), NoneType\].*Given value: (.*)",
+        r"expected \1 or null, got \2",
+        message,
+        flags=re.DOTALL,
+    )
+    return re.sub(r"\s+", " ", message).strip()
+
+
+def check_values(values: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """Raise ConfigError for what jsonargparse lets pass: null for a value, true or false for a number. Both are by key,
+    `optim.lr`."""
+    for key, value in values.items():
+        kind = type(defaults[key]).__name__
+        if value is None and defaults[key] is not None:
+            raise ConfigError(f"{key}: expected {kind}, got null")
+        if isinstance(value, bool) and not isinstance(defaults[key], bool):
+            raise ConfigError(f"{key}: expected {kind}, got {str(value).lower()}")
+        check_bits(key, value)
+
+
+def check_bits(key: str, value: object) -> None:
+    """Raise ConfigError for an integer, alone or in a list, that is none to torch."""
+    for number in value if isinstance(value, tuple | list) else [value]:
+        if isinstance(number, int) and not -(2**63) <= number < 2**63:
+            raise ConfigError(f"{key}: expected a number of 64 bits, got one of {number.bit_length()}")
+
+
+def check_given(values: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """Raise ConfigError for what jsonargparse should not be given: a string that it, which reads it as YAML of its own,
+    could crash or hang on, and an integer that is no float."""
+    for key, value in values.items():
+        check_bits(key, value)
+        if isinstance(value, str):
+            try:
+                strict_yaml.load(value)
+            except yaml.YAMLError as error:
+                is_name = isinstance(defaults[key], str | None)  # which need not be YAML
+                if isinstance(error, strict_yaml.TooMuch) or not is_name:
+                    raise ConfigError(f"{key}: not readable as a value ({error})") from None
 
 
 @functools.cache
@@ -177,12 +211,16 @@ def parse_section(kind: type[S], name: str, values: dict[str, Any]) -> S:
     unknown = values.keys() - typing.get_type_hints(kind).keys()
     if unknown:
         raise ConfigError(f"unknown key {name}.{min(unknown)}")
+    defaults = flat({name: vars(kind())})
+    check_given(flat({name: values}), defaults)
     only = ArgumentParser(exit_on_error=False)
     only.add_class_arguments(kind, name)
     try:
-        section: S = only.instantiate(only.parse_object({name: values}))[name]
-    except (ArgumentError, TypeError) as error:
-        raise ConfigError(" ".join(str(error).split())) from None
+        parsed = only.parse_object({name: values})
+        check_values(flat({name: vars(parsed[name])}), defaults)
+        section: S = only.instantiate(parsed)[name]
+    except UNUSABLE as error:
+        raise ConfigError(plainly(str(error))) from None
     return section
 
 
@@ -198,9 +236,10 @@ def find(name: str) -> Path:
 def read_sections(path: Path) -> dict[str, Any]:
     """A config file's content; raises ConfigError unless it is YAML with sections."""
     try:
-        sections = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            sections = strict_yaml.load(file.read(strict_yaml.MOST_CHARACTERS + 1))
     except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
+        raise ConfigError(f"{path}: not readable as YAML ({error})") from None
     if not isinstance(sections, dict):
         raise ConfigError(f"{path}: expected sections such as data: or model:, got {type(sections).__name__}")
     return sections

@@ -127,9 +127,11 @@ def run_of(resume: Path) -> Path:
 
 
 def begin(run: Path, config: Config, step: int, claim: Claim) -> None:
-    """Claim the folder, and write the resolved config; of an earlier part of the run keep the log up to `step`."""
+    """Claim the folder, and write the resolved config; of an earlier part of the run keep the log up to `step`, and the
+    checkpoints that an interrupted save had no time to delete are deleted."""
     run.mkdir(parents=True, exist_ok=True)
     claim.take()
+    checkpoint.prune(run, config.train.keep)
     partial = run / ".config.yaml.partial"
     partial.write_text(to_yaml(config))
     partial.replace(run / "config.yaml")

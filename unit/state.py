@@ -66,6 +66,8 @@ class TrainingState:
             if self.scaler is not None:
                 self.scaler.load_state_dict(saved.scalars["scaler"])
             self.step = saved.scalars["step"]
+            if type(self.step) is not int or self.step != checkpoint.step_of(folder):
+                raise CheckpointError(f"checkpoint {folder} is damaged: it says that it is of step {self.step!r}")
         except (KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"checkpoint {folder} is damaged: {error}") from error
 

@@ -33,7 +33,8 @@ from unit import checkpoint
 from unit.checkpoint import CheckpointError
 from unit.config import Config, ConfigError
 from unit.data.batches import Batches, Share
-from unit.methods.build import describe, method_of
+from unit.memory import free_memory
+from unit.methods.build import describe, method_of, shells_of
 from unit.methods.method import Method, Phase
 from unit.model import save_model
 from unit.optim import adam, moving_average, schedule
@@ -87,6 +88,8 @@ def train_claimed(config: Config, run: Path, claim: Claim, *, resume: Path | Non
     newest = check_run(run, config, resume, auto=auto)
     newest = broadcast_object_list([newest])[0]  # the main process's, which may have waited for an orphan's save
 
+    check_memory(config, device)
+    torch.use_deterministic_algorithms(config.train.deterministic)
     torch.manual_seed(config.run.seed)
     method = method_of(config)
     batches = method.open(share_of(config, accelerator))
@@ -160,15 +163,26 @@ def train_claimed(config: Config, run: Path, claim: Claim, *, resume: Path | Non
         accelerator.end_training()  # all processes are here
         raise
     except Exception as error:
-        told = ANOTHER_IS_GONE if lost_another(error) else " ".join(str(error).split())
+        told = plainly(error, run)
         if main:
             with suppress(OSError):
-                write_status(run, "failed", step=state.step, error=told)
-        raise
+                write_status(run, "failed", step=state.step, error=" ".join(str(told).split()))
+        if told is error:
+            raise
+        raise told from error
     finally:
         log.close()
     accelerator.end_training()
     return run
+
+
+def plainly(error: Exception, run: Path) -> Exception:
+    """The error, or in its place one that says in one line what happened."""
+    if lost_another(error):
+        return RunError(ANOTHER_IS_GONE)
+    if isinstance(error, OSError) and error.filename is None:  # as from write and fsync
+        return RunError(f"{run} can't be written: {error}; the last checkpoint is as it was")
+    return error
 
 
 def lost_another(error: Exception) -> bool:
@@ -250,6 +264,8 @@ def learn(
 
 def start_accelerator(config: Config, run: Path) -> Accelerator:
     """Accelerate's device, precision, processes and tracker; raises ConfigError where the config does not fit them."""
+    if config.train.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it
     tracker = config.run.tracker
     if tracker != "none" and importlib.util.find_spec(tracker) is None:
         raise ConfigError(f"run.tracker: {tracker} is not installed; pip install {tracker}")
@@ -279,6 +295,18 @@ def start_accelerator(config: Config, run: Path) -> Accelerator:
             "alone; on CPUs set the environment variable ACCELERATE_USE_CPU=true"
         )
     return accelerator
+
+
+def check_memory(config: Config, device: torch.device) -> None:
+    """Raise ConfigError where a CPU has less memory than the weights, their gradients and Adam's two moments take."""
+    shells = shells_of(config).values()
+    count = sum(parameter.numel() for shell in shells for parameter in shell.parameters())
+    needed, free = 16.0 * count, free_memory(device)
+    if needed > free:
+        raise ConfigError(
+            f"model: {count / 1e6:.0f} million weights need at least {needed / 1e9:.0f} GB, {free / 1e9:.0f} GB are "
+            "free; lower model.width or the like"
+        )
 
 
 def share_of(config: Config, accelerator: Accelerator) -> Share:
@@ -351,13 +379,14 @@ class Watch:
     """Finds the step at which a loss term or a gradient first is not a finite number.
 
     On a CPU that ends the training before the step is taken. On a GPU, which is not waited for, it ends it when next
-    something is written. fp16's scaler, which skips steps whose scaled gradients overflow, is left to do so.
+    something is written. fp16's scaler skips steps whose scaled gradients overflow, and halves its scale; that is as it
+    should be, until the scale is below 1: then the gradients themselves are at fault.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
         self.accelerator = accelerator
         self.at_once = accelerator.device.type == "cpu"
-        self.gradients = accelerator.scaler is None
+        self.scaler = accelerator.scaler
         self.finite: dict[tuple[int, str], Tensor] = {}
 
     def look(self, step: int, phases: list[Phase], optimizer: Optimizer) -> None:
@@ -365,7 +394,7 @@ class Watch:
         for phase in phases:
             for name, value in phase.terms.items():
                 self.finite[step, name] = self.finite.get((step, name), True) & value.isfinite()
-        if self.gradients:
+        if self.scaler is None:
             gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
             norms = torch.stack(torch._foreach_norm(gradients))
             self.finite[step, f"the gradient of the {phases[0].player}"] = norms.isfinite().all()
@@ -376,6 +405,11 @@ class Watch:
         """Raise RunError, the same on all processes, where something was not finite on any."""
         if not self.finite:
             return
+        if self.scaler is not None and self.scaler.get_scale() < 1:
+            raise RunError(
+                f"the training broke down at step {max(self.finite)[0]}: the gradients overflow fp16 whatever the "
+                "scale, or are no finite numbers; the last checkpoint is as it was"
+            )
         well = self.accelerator.reduce(torch.stack(list(self.finite.values())).float(), "mean").eq(1).tolist()
         broken = [key for key, fine in zip(self.finite, well, strict=True) if not fine]
         self.finite.clear()

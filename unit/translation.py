@@ -19,10 +19,15 @@ from unit.data.images import (
     to_uint8,
     write_image,
 )
+from unit.memory import free_memory, is_out_of_memory
 from unit.methods.translator import Direction, Translator
 from unit.model import load
+from unit.text import one_line
 
 Format = Literal["png", "jpg", "webp", "tif", "bmp"]
+
+PIXELS_AT_ONCE = 2**24
+"""Larger batches are not translated: nothing is gained by them, and they are a multiple of the memory."""
 
 
 @dataclass
@@ -39,7 +44,7 @@ class TranslationReport:
             lines.append(f"{len(self.existing)} were there already and were left alone (--overwrite replaces them)")
         if self.failed:
             lines.append(f"{len(self.failed)} failed:")
-            lines += [f"  {reason}" for reason in self.failed.values()]
+            lines += [f"  {one_line(reason)}" for reason in self.failed.values()]
         return "\n".join(lines)
 
 
@@ -89,24 +94,26 @@ def translate(
     taken: dict[Path, Path] = {}
     for source, target in jobs:
         if target in taken:
-            report.failed[source] = f"{source}: {target} is already the translation of {taken[target]}"
+            report.failed[source] = f"{quoted(source)}: {quoted(target)} is the translation of {quoted(taken[target])}"
             continue
         taken[target] = source
-        if target.exists() and not overwrite:
+        if os.path.lexists(target) and not overwrite:
             report.existing.append(target)
         else:
             todo.append((source, target))
     with tqdm(total=len(todo), disable=not progress, unit="image") as bar:
         for sources, targets, x in batches(todo, translator.channels, resize, batch_size, report, bar):
-            for source, target, image in zip(
-                sources, targets, carried(translator, x.to(device), direction, cycle), strict=True
-            ):
-                try:
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    write_image(target, image)
-                    report.written.append(target)
-                except (OSError, ValueError) as error:  # Pillow's formats have largest sizes
-                    report.failed[source] = f"{target} could not be written: {error}"
+            outcomes = translations(translator, x, torch.device(device), direction, cycle)
+            for source, target, image in zip(sources, targets, outcomes, strict=True):
+                if isinstance(image, str):
+                    report.failed[source] = f"{quoted(source)} could not be translated: {image}"
+                else:
+                    try:
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        write_image(target, image)
+                        report.written.append(target)
+                    except (OSError, ValueError, RecursionError) as error:  # Pillow's formats have largest sizes
+                        report.failed[source] = f"{quoted(target)} could not be written: {error}"
                 bar.update()
     return report
 
@@ -118,25 +125,35 @@ def plan(source: Path, output: Path, format: Format) -> list[tuple[Path, Path]]:
         jobs = [(source, single or output / f"{source.stem}.{format}")]
         folder = jobs[0][1].parent
     elif source.is_dir():
-        inside = output.resolve()
+        inside, outside = real(output), real(source)
         jobs = [
             (path, (output / path.relative_to(source)).with_suffix(f".{format}"))
             for path in find_images(source)
-            if inside == source.resolve() or inside not in path.resolve().parents
+            if inside == outside or inside not in real(path).parents
         ]
         if not jobs:
             raise ValueError(f"{source}: no images in it; expected files of {', '.join(EXTENSIONS)}")
         folder = output
     else:
         raise FileNotFoundError(f"no input: {source} is neither a file nor a folder")
-    sources = {path.resolve() for path, _ in jobs}
+    sources = {real(path) for path, _ in jobs}
     for path, target in jobs:
-        if target.resolve() in sources:
+        if real(target) in sources:
             raise ValueError(f"output: the translation of {path} would take the place of the input {target}")
     standing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not standing.is_dir() or not os.access(standing, os.W_OK):
         raise PermissionError(f"output {folder} can't be written: {standing} is not a folder you may write in")
     return jobs
+
+
+def real(path: Path) -> Path:
+    """The path without links; of a link that leads back to itself, which `Path.resolve` raises for, the path."""
+    return Path(os.path.realpath(path))
+
+
+def quoted(path: Path) -> str:
+    """The path as Python writes it: printable and on one line, whatever is in it."""
+    return repr(str(path))
 
 
 def batches(
@@ -147,7 +164,8 @@ def batches(
     report: TranslationReport,
     bar: "tqdm[None]",
 ) -> Iterator[tuple[list[Path], list[Path], Tensor]]:
-    """Runs of images of one size, at most `size` of them: sources, targets, uint8 (B, C, H, W)."""
+    """Runs of images of one size, at most `size` of them and, but for single ones, of at most PIXELS_AT_ONCE pixels:
+    sources, targets, uint8 (B, C, H, W)."""
     sources: list[Path] = []
     targets: list[Path] = []
     images: list[Tensor] = []
@@ -158,7 +176,8 @@ def batches(
             report.failed[source] = str(error)
             bar.update()
             continue
-        if images and (len(images) == size or image.shape != images[0].shape):
+        most = min(size, PIXELS_AT_ONCE // (image.shape[1] * image.shape[2]))
+        if images and (len(images) >= most or image.shape != images[0].shape):
             yield sources, targets, torch.stack(images)
             sources, targets, images = [], [], []
         sources.append(source)
@@ -166,6 +185,39 @@ def batches(
         images.append(image)
     if images:
         yield sources, targets, torch.stack(images)
+
+
+def translations(
+    translator: Translator, images: Tensor, device: torch.device, direction: Direction, cycle: bool
+) -> list[Tensor | str]:
+    """Each image's translation, uint8 (C, H, W) on the CPU, or why there is none; what fails together is tried alone.
+
+    A CPU's memory is asked for beforehand: a system that has promised more than it has ends the process.
+    """
+    height, width = images.shape[2:]
+    needed, free = memory_needed(translator, images), free_memory(device)
+    try:
+        if needed > free:
+            raise MemoryError(
+                f"{width} × {height} pixels need about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
+            )
+        return list(carried(translator, images.to(device), direction, cycle))
+    except (MemoryError, RuntimeError, ValueError) as error:  # ValueError: pixels that are not numbers
+        if not isinstance(error, ValueError) and not is_out_of_memory(error):
+            raise
+        reason = str(error) or type(error).__name__
+    if len(images) == 1:
+        return [reason]
+    return [
+        one for image in torch.split(images, 1) for one in translations(translator, image, device, direction, cycle)
+    ]
+
+
+def memory_needed(translator: Translator, images: Tensor) -> float:
+    """About how many bytes a translation takes on a CPU, as measured: four feature maps of the images' size, or seven
+    where the generator resizes, and the images."""
+    maps = 4 if translator.config.upsampling == "transposed" else 7
+    return 4.0 * (maps * translator.config.width + 10) * images.numel() / images.shape[1]
 
 
 @torch.inference_mode()

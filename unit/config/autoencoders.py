@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from unit.config.base import Config, ConfigError, above_0, at_least
+from unit.config.base import MOST_WIDTH, Config, ConfigError, above_0, at_least, within
 from unit.config.data import DigitsConfig, LabelledDigitsConfig
 from unit.core.likelihood import LikelihoodKind
 from unit.core.posterior import PosteriorKind
@@ -31,7 +31,7 @@ class NetsConfig:
     """standard deviation of Gaussian noise on the encoder's input, clipped to [0, 1] (denoising; 0: none)"""
 
     def __post_init__(self) -> None:
-        at_least("model.latent", self.latent, 1)
+        within("model.latent", self.latent, 1, MOST_WIDTH)
         at_least("model.noise", self.noise, 0)
         above_0("model.scale", self.scale)
         widths("model.hidden", self.hidden)
@@ -42,8 +42,8 @@ class NetsConfig:
 
 
 def widths(key: str, hidden: tuple[int, ...]) -> None:
-    if not hidden or min(hidden) < 1:
-        raise ConfigError(f"{key}: expected one or more widths of at least 1, got {list(hidden)}")
+    if not 1 <= len(hidden) <= 100 or not 1 <= min(hidden) <= max(hidden) <= MOST_WIDTH:
+        raise ConfigError(f"{key}: expected 1 to 100 widths of 1 to {MOST_WIDTH}, got {list(hidden)}")
 
 
 def perceptrons(model: NetsConfig) -> None:
@@ -139,7 +139,7 @@ class M1M2ModelConfig(NetsConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least("model.m2_latent", self.m2_latent, 1)
+        within("model.m2_latent", self.m2_latent, 1, MOST_WIDTH)
         widths("model.m2_hidden", self.m2_hidden)
         above_0("model.classification", self.classification)
 
@@ -272,7 +272,7 @@ class CategoricalAAEModelConfig(AdversarialConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least("model.categories", self.categories, 2)
+        within("model.categories", self.categories, 2, MOST_WIDTH)
         at_least("model.judge_noise", self.judge_noise, 0)
         at_least("model.heads", self.heads, 0)
 

@@ -7,12 +7,18 @@ import math
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from unit.text import one_line
+
 
 class ConfigError(ValueError):
     """A wrong command or config: one line that says what was wrong, what was given and what is allowed."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(one_line(message))
+
+
+MOST_WIDTH = 2**20
+"""The widest layer of a perceptron; with it the sizes of the weights still are numbers of 64 bits."""
 
 
 def at_least(key: str, value: float, low: float) -> None:
@@ -85,6 +91,8 @@ class TrainConfig:
     """parts that a process's share of the batch is taken in, to save memory; the result is the same"""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """precision of the networks' arithmetic; auto is bf16 on a GPU that has it, else fp32"""
+    deterministic: bool = False
+    """on a GPU, take only algorithms that give the same bits each time, which are slower; on a CPU they all do"""
     log_every: int = 50
     """steps between two lines of metrics.jsonl"""
     sample_every: int = 1000

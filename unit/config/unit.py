@@ -45,9 +45,9 @@ class ModelConfig:
     """weights from N(0, 0.02²), or Kaiming's"""
 
     def __post_init__(self) -> None:
-        at_least("model.width", self.width, 1)
-        at_least("model.downsamplings", self.downsamplings, 0)
-        at_least("model.blocks", self.blocks, 1)
+        within("model.width", self.width, 1, 4096)
+        within("model.downsamplings", self.downsamplings, 0, 10)
+        within("model.blocks", self.blocks, 1, 100)
         at_least("model.slope", self.slope, 0)
         within("model.shared_blocks", self.shared_blocks, 0, self.blocks)
         within("model.down_kernel", self.down_kernel, 1, 9)
@@ -80,11 +80,11 @@ class DiscriminatorConfig:
     """spectral normalisation of every layer"""
 
     def __post_init__(self) -> None:
-        at_least("discriminator.width", self.width, 1)
-        at_least("discriminator.layers", self.layers, 1)
+        within("discriminator.width", self.width, 1, 4096)
+        within("discriminator.layers", self.layers, 1, 10)
         within("discriminator.kernel", self.kernel, 3, 7)
         at_least("discriminator.slope", self.slope, 0)
-        at_least("discriminator.scales", self.scales, 1)
+        within("discriminator.scales", self.scales, 1, 10)
         within("discriminator.shared_layers", self.shared_layers, 0, self.layers + 1)
 
 

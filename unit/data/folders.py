@@ -20,6 +20,7 @@ from unit.config.data import DataConfig
 from unit.data.augmentation import augment
 from unit.data.batches import Batches, Share
 from unit.data.images import ImageError, find_images, read_image
+from unit.text import one_line
 
 DRAWS_PER_IMAGE = 10
 """Uniform numbers that come with each image: two place its crop, the rest serve augmentation (augmentation.py)."""
@@ -81,7 +82,7 @@ class Reader:
         image = read_image(path, channels=self.config.channels, resize=self.config.resize)
         if min(image.shape[1:]) < self.config.size:
             raise DataError(
-                f"{path}: {image.shape[2]}×{image.shape[1]} pixels, smaller than the crop of data.size "
+                f"{str(path)!r}: {image.shape[2]}×{image.shape[1]} pixels, smaller than the crop of data.size "
                 f"{self.config.size}; lower data.size or set data.resize"
             )
         return image
@@ -116,7 +117,8 @@ class ImageFolder:
         if not self.left_out:
             return []
         count = "1 file" if len(self.left_out) == 1 else f"{len(self.left_out)} files"
-        return [f"{self.folder}: {count} left out that can't be decoded:", *(f"  {error}" for error in self.left_out)]
+        head = f"{one_line(self.folder)}: {count} left out that can't be decoded:"
+        return [head, *(f"  {one_line(error)}" for error in self.left_out)]
 
     @property
     def fingerprint(self) -> str:
@@ -159,8 +161,10 @@ def open_folder(folder: Path, config: DataConfig, *, budget: float) -> ImageFold
                 elif images is not None:
                     images.append(image)
     if not paths:
+        first = f", the first: {left_out[0]}" if left_out else ""
         raise DataError(
             f"{folder}: no image that can be used; {len(found)} found by name, {len(left_out)} of them can't be decoded"
+            + first
         )
     return ImageFolder(folder, paths, images, left_out, read)
 

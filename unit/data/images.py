@@ -9,15 +9,17 @@ Pixel values are taken as they are stored: colour profiles (ICC) and gamma are n
 """
 
 import math
+import mmap
 import os
+import re
 import secrets
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import torch
@@ -40,6 +42,14 @@ FORMATS = tuple(dict.fromkeys(EXTENSIONS.values()))
 MAX_PIXELS = 2**27
 """The largest image, in pixels (11,585 squared): below the size at which Pillow itself refuses."""
 
+MAX_BYTES = 2**30
+"""The largest file, in bytes: what MAX_PIXELS pixels of 8 bytes take without compression."""
+LARGE = 2**24
+"""Images of more pixels are decoded one at a time: while it is done, each takes some 25 bytes a pixel."""
+
+MAX_SCANS = 100
+"""The most scans of a JPEG. Each goes over the whole image, and a file of a megabyte can ask for thousands."""
+
 _LOSSLESS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},  # as near as JPEG comes
     "WEBP": {"lossless": True},
@@ -56,6 +66,9 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# JPEG's markers (ITU-T T.81, table B.1), but for those that stand alone or are a 0xff of the pixels.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF 6.0
 
 
@@ -86,24 +99,40 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
             raise NotADirectoryError(f"not a folder of images but a file: {str(root)!r}")
         raise FileNotFoundError(f"no such folder of images: {str(root)!r}")
 
-    def unlistable(error: OSError) -> None:
-        reason = f"cannot list folder {os.fspath(error.filename)!r}: {error.strerror}"
-        if Path(error.filename) == root:
-            raise type(error)(reason)
-        warnings.warn(f"{reason}; its images are left out", RuntimeWarning, stacklevel=4)
-
-    top = root.resolve()
-    seen = {top, *top.parents}  # a link to a parent would list what lies beside the root
+    top = Path(os.path.realpath(root))
+    seen = {_identity(folder) for folder in (top, *top.parents)}  # a link to a parent would list what lies beside
     found: list[Path] = []
-    for here, folders, files in os.walk(root, followlinks=True, onerror=unlistable):
-        below, folders[:] = sorted(name for name in folders if not name.startswith(".")), []
-        for name in below:
-            target = Path(os.path.realpath(os.path.join(here, name)))
-            if target not in seen:
-                seen.add(target)
-                folders.append(name)
-        found += [Path(here, name) for name in files if _is_image_name(name)]
+    waiting = [os.fspath(root)]
+    while waiting:  # os.walk calls itself at each level, and Python allows a thousand
+        here = waiting.pop()
+        try:
+            names = sorted(os.listdir(here))
+        except OSError as error:
+            reason = f"cannot list folder {here!r}: {error.strerror}"
+            if here == os.fspath(root):
+                raise type(error)(reason) from error
+            warnings.warn(f"{reason}; its images are left out", RuntimeWarning, stacklevel=2)
+            continue
+        below = []
+        for name in names:
+            path = os.path.join(here, name)
+            if os.path.isdir(path):
+                if not name.startswith(".") and (identity := _identity(path)) not in seen:
+                    seen.add(identity)
+                    below.append(path)
+            elif _is_image_name(name):
+                found.append(Path(path))
+        waiting += reversed(below)
     return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+
+
+def _identity(folder: str | os.PathLike[str]) -> tuple[int, int] | str:
+    """The same for a folder and all links to it; unlike its real path, it takes no look at every folder above."""
+    try:
+        status = os.stat(folder)
+    except OSError:  # gone since, or above a folder that may not be searched
+        return os.fspath(folder)
+    return status.st_dev, status.st_ino
 
 
 def _is_image_name(name: str) -> bool:
@@ -120,14 +149,17 @@ def read_image(path: str | os.PathLike[str], *, channels: Literal[1, 3], resize:
     - Colour becomes grey by ITU-R 601 luma, grey becomes colour by repetition.
     - Of several frames or pages the first is read.
 
-    Raises :class:`ImageError` for every file that cannot be decoded whole, and for images of more
-    than ``MAX_PIXELS`` pixels, before they are decoded.
+    Raises :class:`ImageError` for every file that cannot be decoded whole, for one of more than
+    ``MAX_BYTES``, and for images of more than ``MAX_PIXELS`` pixels or ``MAX_SCANS`` scans, before
+    they are decoded.
     """
     if channels not in (1, 3):
         raise ValueError(f"channels is {channels!r}, not 1 or 3")
     try:
         if os.path.exists(path) and not os.path.isfile(path):  # opening a pipe would wait for ever
             raise ImageError(path, "not a regular file")
+        if (size := os.stat(path).st_size) > MAX_BYTES:  # a sparse file takes no room on the disk
+            raise ImageError(path, f"{size} bytes, not at most {MAX_BYTES}")
         with (
             open(path, "rb") as file,
             _pillow_is_quiet(),
@@ -136,10 +168,11 @@ def read_image(path: str | os.PathLike[str], *, channels: Literal[1, 3], resize:
             width, height = image.size
             if not 0 < width * height <= MAX_PIXELS:
                 raise ImageError(path, f"{width} x {height} pixels, not 1 to {MAX_PIXELS}")
-            image.load()
-            turn = _turn_upright(image)
-            plain = _eight_bits(image).convert("L" if channels == 1 else "RGB")
-            pixels = np.array(plain if turn is None else plain.transpose(turn))
+            if image.format in ("JPEG", "MPO") and _scans(file) > MAX_SCANS:
+                raise ImageError(path, f"more than {MAX_SCANS} scans")
+            with _large if width * height > LARGE else nullcontext():
+                decoded = _planes(image, channels)
+                return decoded if resize is None else resize_shorter(decoded, resize)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -147,12 +180,29 @@ def read_image(path: str | os.PathLike[str], *, channels: Literal[1, 3], resize:
     except Exception as error:  # a hostile file makes Pillow raise nearly anything
         reason = error.strerror if isinstance(error, OSError) else None
         raise ImageError(path, reason or str(error) or type(error).__name__) from error
+
+
+def _scans(file: BinaryIO) -> int:
+    """How many scans the first image of a JPEG file has; more than MAX_SCANS are not counted to their end."""
+    count, place = 0, 2
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        while count <= MAX_SCANS and (marker := _MARKER.search(data, place)):
+            kind, place = marker[0][1], marker.end()
+            if kind == _END_OF_IMAGE:
+                break
+            count += kind == _START_OF_SCAN
+            place += int.from_bytes(data[place : place + 2], "big")  # its parameters; a scan's pixels hold no markers
+    return count
+
+
+def _planes(image: Image.Image, channels: Literal[1, 3]) -> Tensor:
+    """Decode an opened image as `read_image` says."""
+    image.load()
+    turn = _turn_upright(image)
+    plain = _eight_bits(image).convert("L" if channels == 1 else "RGB")
+    pixels = np.array(plain if turn is None else plain.transpose(turn))
     planes = torch.from_numpy(pixels.reshape(*pixels.shape[:2], channels)).permute(2, 0, 1)
-    decoded = planes.clone(memory_format=torch.contiguous_format)
-    try:
-        return decoded if resize is None else resize_shorter(decoded, resize)
-    except ValueError as error:
-        raise ImageError(path, str(error)) from error
+    return planes.clone(memory_format=torch.contiguous_format)
 
 
 def _turn_upright(image: Image.Image) -> Image.Transpose | None:
@@ -209,11 +259,13 @@ class _Quiet:
 
 
 _quiet = _Quiet()
+_large = threading.Lock()
 
 
 def _forget_readers() -> None:
-    global _quiet
-    _quiet = _Quiet()  # a forked worker has none of its parent's threads, but may hold their lock
+    global _quiet, _large
+    # A forked worker has none of its parent's threads, but may hold their locks.
+    _quiet, _large = _Quiet(), threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

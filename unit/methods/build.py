@@ -1,8 +1,10 @@
 """From a config to its method, and from a finished model's description to its network."""
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from unit.config import Config, ConfigError
@@ -72,6 +74,14 @@ def method_of(config: Config) -> Method[Any]:
     raise TypeError(f"no method for a {type(config).__name__}")
 
 
+def shells_of(config: Config) -> Mapping[str, nn.Module]:
+    """The networks that the method of a config trains, on the meta device, where they take no memory."""
+    if isinstance(config, UnitConfig):  # VGG16, which is not trained, is not needed for them
+        config = replace(config, loss=replace(config.loss, perceptual=0.0))
+    with torch.device("meta"):
+        return method_of(config).networks
+
+
 def describe(config: Config) -> dict[str, Any]:
     """What is needed to build the finished network again, as JSON."""
     match config:
@@ -90,10 +100,10 @@ def model_of(description: dict[str, Any]) -> nn.Module:
         raise ConfigError(f"model: expected keys, got {model!r}")
     if method == "unit":
         channels = description.get("channels")
-        if channels not in (1, 3):
+        if isinstance(channels, bool | float) or channels not in (1, 3):  # True is equal to 1
             raise ConfigError(f"channels: expected 1 or 3, got {channels!r}")
         return Translator(parse_section(ModelConfig, "model", model), channels=channels)
-    if size not in (16, 28):
+    if isinstance(size, float) or size not in (16, 28):
         raise ConfigError(f"size: expected 28 (MNIST) or 16 (USPS), got {size!r}")
     match method:
         case "vae":

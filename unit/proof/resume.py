@@ -89,6 +89,7 @@ class Plan:
             "train.checkpoint_every": self.every,
             "train.sample_every": self.every,
             "train.log_every": 1,
+            "train.deterministic": "true",
             "run.output": run,
         }
         own = [part for key, value in keys.items() for part in (f"--{key}", str(value))]
