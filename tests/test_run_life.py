@@ -205,12 +205,18 @@ def test_a_failed_run_says_so(
     assert [path.name for path in checkpoint.list_of(tmp_path / "run")] == ["step-00000002"]
 
 
+def watch_of(scaler: torch.amp.GradScaler) -> Watch:
+    """Of one process on a CPU."""
+    accelerator = SimpleNamespace(device=torch.device("cpu"), scaler=scaler, reduce=lambda tensor, how: tensor)
+    return Watch(accelerator)  # type: ignore[arg-type]
+
+
 def test_fp16s_scaler_may_skip_steps_but_not_for_ever() -> None:
     """Accelerate has a scaler on GPUs alone; this is one on the CPU."""
     weight = torch.nn.Parameter(torch.ones(3))
     optimizer = torch.optim.SGD([weight], lr=0.1)
     scaler = torch.amp.GradScaler("cpu")
-    watch = Watch(SimpleNamespace(device=torch.device("cpu"), scaler=scaler))  # type: ignore[arg-type]
+    watch = watch_of(scaler)
 
     def step(number: int, factor: float) -> None:
         loss = (weight * factor).sum()
@@ -228,7 +234,7 @@ def test_fp16s_scaler_may_skip_steps_but_not_for_ever() -> None:
         for number in range(3, 100):
             step(number, torch.inf)
     with pytest.raises(RunError, match="at step 5: loss is not a finite number"):
-        fresh = Watch(SimpleNamespace(device=torch.device("cpu"), scaler=torch.amp.GradScaler("cpu")))  # type: ignore[arg-type]
+        fresh = watch_of(torch.amp.GradScaler("cpu"))
         fresh.look(5, [Phase("net", weight.sum(), {"loss": torch.tensor(torch.nan)})], optimizer)
 
 
