@@ -121,7 +121,7 @@ CONFIGS = (
         model=ModelConfig(4, 1, 2, 2, "none", 4, 4, 7, "transposed", "layer", "instance", 0.0, "reflect", "kaiming"),
         loss=LossConfig("lsgan", 1.0, 0.0, 1e-7, 0.0, 1e7, 0.5),
         optim=OptimConfig(1e-5, 0.0, 0.9, 0.0, "step", 5, 3, 4, 0.1, 0.0),
-        train=TrainConfig(7, 6, 3, "fp32", 1, 2, 3, 4),
+        train=TrainConfig(7, 6, 3, "fp32", True, 1, 2, 3, 4),
         run=RunConfig("runs/the run", 2**40, "none"),
     ),
 )
