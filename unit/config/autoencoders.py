@@ -266,6 +266,13 @@ class CategoricalAAEModelConfig(AdversarialConfig):
     judge_noise: float = 0.0
     """standard deviation of noise on the categories that the discriminator sees, so that it can't tell one-hot samples
     of the prior from probabilities by their being exactly 0 and 1"""
+    classification: float = 1.0
+    """weight of the labelled images' cross-entropy with model.combined (else it has a step of its own)"""
+    smoothness: float = 0.0
+    """weight of virtual adversarial training: an image's categories are to stay the same under the change of the image
+    that changes them most; needs model.combined (0: none)"""
+    radius: float = 1.0
+    """length of that change, as a vector of pixels in [0, 1]"""
     heads: float = 0.0
     """dimensionality reduction: the code is a learned point of each category plus the style, and points nearer to one
     another than this are driven apart (0: category and style side by side)"""
@@ -275,6 +282,11 @@ class CategoricalAAEModelConfig(AdversarialConfig):
         at_least("model.categories", self.categories, 2)
         at_least("model.judge_noise", self.judge_noise, 0)
         at_least("model.heads", self.heads, 0)
+        above_0("model.classification", self.classification)
+        at_least("model.smoothness", self.smoothness, 0)
+        above_0("model.radius", self.radius)
+        if self.smoothness and not self.combined:
+            raise ConfigError(f"model.smoothness: expected 0 without model.combined, got {self.smoothness}")
 
 
 @dataclass(frozen=True)
