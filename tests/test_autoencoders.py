@@ -124,6 +124,7 @@ PLAYERS = {
     "aae_semi combined": [JUDGE, AUTOENCODER],
     "aae_semi smooth": [JUDGE, AUTOENCODER],
     "aae_cluster": [AUTOENCODER, JUDGE, ENCODER, ENCODER],
+    "aae_cluster smooth": [JUDGE, AUTOENCODER],
     "wae": [AUTOENCODER],
     "wae adversarial": [JUDGE, AUTOENCODER],
 }
@@ -701,6 +702,21 @@ def test_smoothness_is_the_divergence_under_the_change_that_changes_categories_m
     close(phase.terms["smoothness"], worst.mean())
     close(phase.loss, without.loss + 3 * worst.mean())
     assert all(parameter.requires_grad for parameter in e.parameters())
+
+
+def test_smoothness_begins_at_its_step() -> None:
+    method, batch = made(SemiAAE, "aae_cluster", model__combined=2.0, model__smoothness=3.0, model__smoothness_start=5)
+    for step, expected in ((4, False), (5, True)):
+        *_, phase = method.phases(method.networks, replace(batch, step=step), recompute=False)
+        assert ("smoothness" in phase.terms) == expected
+
+
+def test_the_judges_noise_goes_to_its_end_linearly() -> None:
+    method, batch = made(SemiAAE, "aae_cluster smooth", model__judge_noise=0.4, model__judge_noise_end=0.0)
+    y = uniforms(4, 4, seed=2)
+    for step, sd in ((0, 0.4), (1, 0.3), (3, 0.1)):  # of 4
+        at = replace(batch, step=step)
+        close(method.blurred(at, y, "codes"), y + sd * noise_of(at, "judge codes", 4))
 
 
 def test_an_image_of_flat_categories_is_not_changed_to_nan() -> None:

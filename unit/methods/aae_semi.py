@@ -138,9 +138,10 @@ class SemiAAE(Method[DigitBatch]):
         """All that the encoder learns, with the config's weights, in one pass through it; y are the batch's categories,
         without their graph."""
         settings, known = self.settings, batch.labelled
+        smooth = settings.smoothness > 0 and batch.step >= settings.smoothness_start
         x = corrupted(batch, settings.noise)
         seen = [x]
-        if settings.smoothness:
+        if smooth:
             seen.append(x + self.perturbation(x, y, batch.normals("perturbation", *x.shape[1:])))
         if known is not None:
             seen.append(corrupted(known, settings.noise, "labelled noise"))
@@ -149,7 +150,7 @@ class SemiAAE(Method[DigitBatch]):
         fooling = self.fooling(batch, codes[0], "fooling")
         loss = sum_of(terms) + settings.combined * sum_of(fooling)
         terms |= fooling
-        if settings.smoothness:
+        if smooth:
             terms["smoothness"] = divergence(y, codes[1].logits)
             loss = loss + settings.smoothness * terms["smoothness"]
         if known is not None:
@@ -190,7 +191,9 @@ class SemiAAE(Method[DigitBatch]):
 
     def blurred(self, batch: DigitBatch, y: Tensor, purpose: str) -> Tensor:
         """Categories with the noise of `judge_noise`."""
-        sd = self.settings.judge_noise
+        sd, end = self.settings.judge_noise, self.settings.judge_noise_end
+        if end is not None:
+            sd += (end - sd) * batch.step / self.config.train.steps
         return y + sd * batch.normals(f"judge {purpose}", y.shape[1]) if sd else y
 
     @torch.no_grad()
