@@ -39,7 +39,15 @@ METHODS: dict[str, dict[str, Any]] = {
     "aae_supervised": JUDGE,
     "aae_semi": LABELLED | JUDGE | {"model.noise": 0.2},
     "aae_semi combined": {"method": "aae_semi", "model.combined": 2.0, "model.judge_noise": 0.1} | LABELLED | JUDGE,
+    "aae_semi smooth": {
+        "method": "aae_semi", "model.combined": 2.0, "model.smoothness": 3.0, "model.radius": 0.7,
+        "model.classification": 5.0,
+    } | LABELLED | JUDGE,
     "aae_cluster": {"model.categories": 12, "model.judge_lr": 0.5} | JUDGE,
+    "aae_cluster smooth": {
+        "method": "aae_cluster", "model.categories": 4, "model.combined": 2.0, "model.judge_noise": 0.4,
+        "model.judge_noise_end": 0.1, "model.smoothness": 3.0, "model.smoothness_start": 2,
+    } | JUDGE,
     "aae_cluster heads": {"method": "aae_cluster", "model.categories": 4, "model.heads": 3.0} | JUDGE,
     "wae": {"model.group": 2} | JUDGE,
     "wae adversarial": {"method": "wae", "model.regularizer": "adversarial", "model.noise": 0.2} | JUDGE,

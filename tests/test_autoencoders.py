@@ -121,8 +121,10 @@ PLAYERS = {
     "aae combined": [JUDGE, AUTOENCODER],
     "aae_supervised": [AUTOENCODER, JUDGE, ENCODER, ENCODER],
     "aae_semi": [AUTOENCODER, JUDGE, ENCODER, ENCODER, "classifier"],
-    "aae_semi combined": [JUDGE, AUTOENCODER, "classifier"],
+    "aae_semi combined": [JUDGE, AUTOENCODER],
+    "aae_semi smooth": [JUDGE, AUTOENCODER],
     "aae_cluster": [AUTOENCODER, JUDGE, ENCODER, ENCODER],
+    "aae_cluster smooth": [JUDGE, AUTOENCODER],
     "wae": [AUTOENCODER],
     "wae adversarial": [JUDGE, AUTOENCODER],
 }
@@ -623,7 +625,8 @@ def test_a_supervised_aaes_decoder_alone_is_told_the_label() -> None:
 @pytest.mark.parametrize("name", ["aae_semi", "aae_cluster", "aae_cluster heads"])
 def test_the_categorical_aaes_losses_by_hand(name: str, blur: float, combined: float) -> None:
     keys = {"model__noise": 0.4, "model__latent": 3, "model__fooling_steps": 1}
-    method, batch = made(SemiAAE, name, **keys, model__judge_noise=blur, model__combined=combined)
+    keys |= {"model__judge_noise": blur, "model__combined": combined, "model__classification": 7.0}
+    method, batch = made(SemiAAE, name, **keys)
     e, d = method.networks["encoder"], method.network.decoder
     judge_y, judge_z = method.judge.parts
     k = method.settings.categories
@@ -634,12 +637,17 @@ def test_the_categorical_aaes_losses_by_hand(name: str, blur: float, combined: f
     def blurred(categories: Tensor, purpose: str) -> Tensor:
         return categories + blur * noise_of(batch, f"judge {purpose}", k)
 
+    def classification() -> dict[str, Tensor]:
+        known = beside(batch)
+        logits = e((known.x + 0.4 * noise_of(known, "labelled noise", 1, 16, 16)).clip(0, 1))[:, :10]
+        return {"classification": F.cross_entropy(logits, known.y)}
+
     for phase in method.phases(method.networks, batch, recompute=False):
         output = e(noisy(batch))
         y, z = output[:, :k].softmax(1), output[:, k:]
         of_y = judged(judge_y(blurred(y, "fooling" if combined else "fooling 0")), real=True)
         fooling = {"fooling_category": of_y, "fooling_style": judged(judge_z(z), real=True)}
-        weights = dict.fromkeys(fooling, combined or 1.0)
+        weights = dict.fromkeys(fooling, combined or 1.0) | {"classification": 7.0 if combined else 1.0}
         match phase.player:
             case "autoencoder":
                 point = torch.cat([y, z], dim=1) if d.heads is None else y @ d.heads.weight.T + z
@@ -649,6 +657,7 @@ def test_the_categorical_aaes_losses_by_hand(name: str, blur: float, combined: f
                     pairs = [(w[i] - w[j]).norm() for i in range(k) for j in range(i)]
                     terms["heads"] = torch.stack([(3.0 - distance).clamp(min=0) for distance in pairs]).sum()
                 terms |= fooling if combined else {}
+                terms |= classification() if combined and method.supervised else {}
             case "judge":
                 category = torch.randint(k, (4,), generator=draws.generator(7, "category", 3))
                 style = torch.randn(4, 3, generator=draws.generator(7, "style", 3)).double()
@@ -661,15 +670,62 @@ def test_the_categorical_aaes_losses_by_hand(name: str, blur: float, combined: f
                 assert not combined
                 terms = fooling
             case "classifier":
-                known = beside(batch)
-                logits = e((known.x + 0.4 * noise_of(known, "labelled noise", 1, 16, 16)).clip(0, 1))[:, :10]
-                terms = {"classification": F.cross_entropy(logits, known.y)}
+                terms = classification()
         assert phase.terms.keys() == terms.keys()
         for key, value in terms.items():
             close(phase.terms[key], value)
         close(phase.loss, torch.stack([weights.get(key, 1.0) * value for key, value in terms.items()]).sum())
         phase.loss.backward()
         descend(method)
+
+
+@pytest.mark.parametrize("name", ["aae_semi", "aae_cluster"])
+def test_smoothness_is_the_divergence_under_the_change_that_changes_categories_most(name: str) -> None:
+    keys = {"model__noise": 0.4, "model__combined": 2.0, "model__radius": 1e-3}
+    method, batch = made(SemiAAE, name, **keys, model__smoothness=3.0)
+    plain, _ = made(SemiAAE, name, **keys)
+    e, k = method.networks["encoder"], method.settings.categories
+    x = (batch.x + 0.4 * noise_of(batch, "noise", 1, 16, 16)).clip(0, 1)
+
+    def divergences(changes: Tensor) -> Tensor:
+        p, q = (e(images)[:, :k].softmax(1) for images in (x, x + changes))
+        return (p * (p / q).log()).sum(1)
+
+    def scaled(changes: Tensor) -> Tensor:
+        return 1e-3 * changes / changes.flatten(1).norm(dim=1)[:, None, None, None]
+
+    random = scaled(noise_of(batch, "perturbation", 1, 16, 16)).requires_grad_()
+    (gradient,) = torch.autograd.grad(divergences(random).sum(), random)
+    worst = divergences(scaled(gradient))
+    assert (worst > divergences(random)).all()
+    (_, without), (_, phase) = (list(m.phases(m.networks, batch, recompute=False)) for m in (plain, method))
+    close(phase.terms["smoothness"], worst.mean())
+    close(phase.loss, without.loss + 3 * worst.mean())
+    assert all(parameter.requires_grad for parameter in e.parameters())
+
+
+def test_smoothness_begins_at_its_step() -> None:
+    method, batch = made(SemiAAE, "aae_cluster", model__combined=2.0, model__smoothness=3.0, model__smoothness_start=5)
+    for step, expected in ((4, False), (5, True)):
+        *_, phase = method.phases(method.networks, replace(batch, step=step), recompute=False)
+        assert ("smoothness" in phase.terms) == expected
+
+
+def test_the_judges_noise_goes_to_its_end_linearly() -> None:
+    method, batch = made(SemiAAE, "aae_cluster smooth", model__judge_noise=0.4, model__judge_noise_end=0.0)
+    y = uniforms(4, 4, seed=2)
+    for step, sd in ((0, 0.4), (1, 0.3), (3, 0.1)):  # of 4
+        at = replace(batch, step=step)
+        close(method.blurred(at, y, "codes"), y + sd * noise_of(at, "judge codes", 4))
+
+
+def test_an_image_of_flat_categories_is_not_changed_to_nan() -> None:
+    method, batch = made(SemiAAE, "aae_semi smooth")
+    with torch.no_grad():
+        for parameter in method.networks["encoder"].parameters():
+            parameter.zero_()
+    phase = list(method.phases(method.networks, batch, recompute=False))[-1]
+    assert phase.terms["smoothness"].item() == pytest.approx(0, abs=1e-12) and phase.loss.isfinite()
 
 
 def test_the_classifiers_step_uses_labelled_images_alone() -> None:

@@ -39,7 +39,14 @@ FIGURES = {
     "wae": PARZEN,
 }
 """What `evaluate` prints, by variant, else by method."""
-COLUMNS = {"aae_cluster": 12, "aae_cluster heads": 4, "aae_semi": 10, "aae_semi combined": 10}
+COLUMNS = {
+    "aae_cluster": 12,
+    "aae_cluster heads": 4,
+    "aae_cluster smooth": 4,
+    "aae_semi": 10,
+    "aae_semi combined": 10,
+    "aae_semi smooth": 10,
+}
 """Of the three rows of a sample grid, else 20."""
 AT_THE_END = {"train__checkpoint_every": 4, "train__sample_every": 4}
 """Where nothing is wanted of the way there."""
@@ -288,6 +295,12 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "eleven digits": ("aae_semi", {"model.categories": 11}, "model.categories: expected 10, one a digit, got 11"),
     "a prior of no width": ("wae", {"model.prior_sd": 0}, "model.prior_sd: expected a number above 0, got 0"),
     "no variance": ("vae", {"model.scale": 0}, "model.scale: expected a number above 0, got 0"),
+    "smooth in a step of its own": (
+        "aae_semi", {"model.smoothness": 3}, "model.smoothness: expected 0 without model.combined, got 3",
+    ),
+    "smooth before the start": ("aae_cluster", {"model.smoothness_start": -1}, "model.smoothness_start: expected at"),
+    "less than no noise": ("aae_cluster", {"model.judge_noise_end": -1}, "model.judge_noise_end: expected at least 0"),
+    "no radius": ("aae_semi", {"model.radius": 0}, "model.radius: expected a number above 0, got 0"),
     "never fooling": ("aae", {"model.fooling_steps": 0}, "model.fooling_steps: expected at least 1, got 0"),
 }  # fmt: skip
 

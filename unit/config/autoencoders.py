@@ -266,6 +266,18 @@ class CategoricalAAEModelConfig(AdversarialConfig):
     judge_noise: float = 0.0
     """standard deviation of noise on the categories that the discriminator sees, so that it can't tell one-hot samples
     of the prior from probabilities by their being exactly 0 and 1"""
+    judge_noise_end: float | None = None
+    """what judge_noise comes to, linearly, at the end of the training: much noise keeps all categories in use, little
+    makes them sure (null: it stays)"""
+    classification: float = 1.0
+    """weight of the labelled images' cross-entropy with model.combined (else it has a step of its own)"""
+    smoothness: float = 0.0
+    """weight of virtual adversarial training: an image's categories are to stay the same under the change of the image
+    that changes them most; needs model.combined (0: none)"""
+    smoothness_start: int = 0
+    """step at which that begins: clusters must have formed, or all images get the same categories"""
+    radius: float = 1.0
+    """length of that change, as a vector of pixels in [0, 1]"""
     heads: float = 0.0
     """dimensionality reduction: the code is a learned point of each category plus the style, and points nearer to one
     another than this are driven apart (0: category and style side by side)"""
@@ -274,7 +286,15 @@ class CategoricalAAEModelConfig(AdversarialConfig):
         super().__post_init__()
         within("model.categories", self.categories, 2, MOST_WIDTH)
         at_least("model.judge_noise", self.judge_noise, 0)
+        if self.judge_noise_end is not None:
+            at_least("model.judge_noise_end", self.judge_noise_end, 0)
         at_least("model.heads", self.heads, 0)
+        above_0("model.classification", self.classification)
+        at_least("model.smoothness", self.smoothness, 0)
+        at_least("model.smoothness_start", self.smoothness_start, 0)
+        above_0("model.radius", self.radius)
+        if self.smoothness and not self.combined:
+            raise ConfigError(f"model.smoothness: expected 0 without model.combined, got {self.smoothness}")
 
 
 @dataclass(frozen=True)

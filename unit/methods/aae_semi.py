@@ -3,6 +3,9 @@
 
 Notation: y is the category's probabilities (B, K), z the style (B, d). With `heads` the decoder gets one point of few
 dimensions, y's learned point plus z (section 7).
+
+With `smoothness` the categories are to be the same all around an image: virtual adversarial training (Miyato et al.,
+Virtual Adversarial Training, 2018), which is not in the paper.
 """
 
 import itertools
@@ -78,7 +81,7 @@ class CategoricalModel(nn.Module):
 
 class SemiAAE(Method[DigitBatch]):
     """−log p(x|y, z) in one step, BCE of both discriminators in the next, fooling both in the third, and the labelled
-    images' cross-entropy in the last."""
+    images' cross-entropy in the last; `combined` > 0 puts all but the second into one step."""
 
     def __init__(self, config: SemiAAEConfig | ClusterAAEConfig) -> None:
         self.config, self.settings = config, config.model
@@ -92,7 +95,9 @@ class SemiAAE(Method[DigitBatch]):
         players = {"autoencoder": Player(("encoder", "decoder")), "judge": Player(("judge",), self.settings.judge_lr)}
         if not self.settings.combined:
             players["encoder"] = Player(("encoder",))
-        return players | ({"classifier": Player(("encoder",))} if self.supervised else {})
+            if self.supervised:
+                players["classifier"] = Player(("encoder",))
+        return players
 
     def open(self, share: Share) -> DigitBatches:
         return open_batches(self.config.data, share)
@@ -103,7 +108,7 @@ class SemiAAE(Method[DigitBatch]):
     def phases(self, wrapped: Mapping[str, nn.Module], batch: DigitBatch, *, recompute: bool) -> Iterator[Phase]:
         """Reconstruction, discriminators, encoder (as often as the config says), classifier.
 
-        Combined: discriminators, reconstruction with the encoder, classifier.
+        Combined: discriminators, and then all that the encoder learns.
         """
         combined = self.settings.combined
         if not combined:
@@ -114,8 +119,9 @@ class SemiAAE(Method[DigitBatch]):
         yield judging(wrapped["judge"], self.real(batch), self.judged(batch, code, "codes"))
         self.judge.requires_grad_(False)
         if combined:
-            yield self.reconstruction_phase(wrapped, batch)
-        for number in range(0 if combined else self.settings.fooling_steps):
+            yield self.combined_phase(wrapped, batch, code.y)
+            return
+        for number in range(self.settings.fooling_steps):
             terms = self.fooling(batch, self.encode(wrapped, batch), f"fooling {number}")
             yield Phase("encoder", sum_of(terms), detached(terms))
         if self.supervised:
@@ -125,16 +131,49 @@ class SemiAAE(Method[DigitBatch]):
             yield Phase("classifier", loss, {"classification": loss.detach()})
 
     def reconstruction_phase(self, wrapped: Mapping[str, nn.Module], batch: DigitBatch) -> Phase:
-        code = self.encode(wrapped, batch)
+        terms = self.reconstruction(wrapped, batch, self.encode(wrapped, batch))
+        return Phase("autoencoder", sum_of(terms), detached(terms))
+
+    def combined_phase(self, wrapped: Mapping[str, nn.Module], batch: DigitBatch, y: Tensor) -> Phase:
+        """All that the encoder learns, with the config's weights, in one pass through it; y are the batch's categories,
+        without their graph."""
+        settings, known = self.settings, batch.labelled
+        smooth = settings.smoothness > 0 and batch.step >= settings.smoothness_start
+        x = corrupted(batch, settings.noise)
+        seen = [x]
+        if smooth:
+            seen.append(x + self.perturbation(x, y, batch.normals("perturbation", *x.shape[1:])))
+        if known is not None:
+            seen.append(corrupted(known, settings.noise, "labelled noise"))
+        codes = [self.network.split(part) for part in wrapped["encoder"](torch.cat(seen)).split([*map(len, seen)])]
+        terms = self.reconstruction(wrapped, batch, codes[0])
+        fooling = self.fooling(batch, codes[0], "fooling")
+        loss = sum_of(terms) + settings.combined * sum_of(fooling)
+        terms |= fooling
+        if smooth:
+            terms["smoothness"] = divergence(y, codes[1].logits)
+            loss = loss + settings.smoothness * terms["smoothness"]
+        if known is not None:
+            terms["classification"] = F.cross_entropy(codes[-1].logits, known.y)
+            loss = loss + settings.classification * terms["classification"]
+        return Phase("autoencoder", loss, detached(terms))
+
+    def reconstruction(self, wrapped: Mapping[str, nn.Module], batch: DigitBatch, code: Code) -> dict[str, Tensor]:
         terms = {"reconstruction": self.network.likelihood.nll(batch.x, wrapped["decoder"](code.y, code.z)).mean()}
         heads = self.network.decoder.heads
         if heads is not None:
             terms["heads"] = closeness(heads.weight.T, self.settings.heads)
-        loss = sum_of(terms)
-        if self.settings.combined:
-            fooling = self.fooling(batch, code, "fooling")
-            loss, terms = loss + self.settings.combined * sum_of(fooling), terms | fooling
-        return Phase("autoencoder", loss, detached(terms))
+        return terms
+
+    def perturbation(self, x: Tensor, y: Tensor, normals: Tensor) -> Tensor:
+        """For each image the change of length `radius` that changes its categories y most: radius · g/‖g‖, where g is
+        the divergence's gradient at a random change of that length (Miyato et al. 2018, equations 8 to 12)."""
+        radius, encoder = self.settings.radius, self.network.encoder
+        r = (radius * direction(normals)).requires_grad_()
+        encoder.requires_grad_(False)
+        (gradient,) = torch.autograd.grad(len(x) * divergence(y, self.network.split(encoder(x + r)).logits), r)
+        encoder.requires_grad_(True)
+        return radius * direction(gradient)
 
     def fooling(self, batch: DigitBatch, code: Code, purpose: str) -> dict[str, Tensor]:
         of_y, of_z = self.judge(*self.judged(batch, code, purpose))
@@ -152,7 +191,9 @@ class SemiAAE(Method[DigitBatch]):
 
     def blurred(self, batch: DigitBatch, y: Tensor, purpose: str) -> Tensor:
         """Categories with the noise of `judge_noise`."""
-        sd = self.settings.judge_noise
+        sd, end = self.settings.judge_noise, self.settings.judge_noise_end
+        if end is not None:
+            sd += (end - sd) * batch.step / self.config.train.steps
         return y + sd * batch.normals(f"judge {purpose}", y.shape[1]) if sd else y
 
     @torch.no_grad()
@@ -165,6 +206,16 @@ class SemiAAE(Method[DigitBatch]):
         code = model.code(x)
         heads = model.image(torch.eye(categories, device=device), torch.zeros_like(code.z))
         return Grid(grey(torch.cat([x, model.image(code.y, code.z), heads])), categories)
+
+
+def divergence(y: Tensor, logits: Tensor) -> Tensor:
+    """KL(y ‖ softmax of the logits), both (B, K), averaged over the images: a scalar."""
+    return F.kl_div(logits.log_softmax(1), y, reduction="batchmean")
+
+
+def direction(x: Tensor) -> Tensor:
+    """Images (B, …) scaled to length 1; those of length 0 stay."""
+    return F.normalize(x.flatten(1)).view_as(x)
 
 
 def log_odds(logits: Tensor) -> Tensor:
