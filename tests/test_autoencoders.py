@@ -482,6 +482,12 @@ def test_m1m2s_second_step_is_m2_of_the_drawn_codes(name: str, noise: float, rho
     close(phase.loss, u + rho * labelled + 0.25 * classification)
 
 
+@pytest.mark.parametrize(("step", "players"), [(2, ["autoencoder"]), (3, ["autoencoder", "m2"])])
+def test_m2_begins_after_m1s_head_start(step: int, players: list[str]) -> None:
+    method, batch = made(M1M2, "m1m2", model__head_start=3)
+    assert [phase.player for phase in steps(method, replace(batch, step=step))] == players
+
+
 def test_m1m2_goes_through_the_means_of_both_codes() -> None:
     method, batch = made(M1M2, "m1m2")
     model, y = method.network, torch.tensor([1, 2, 3, 4])

@@ -368,6 +368,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "labelled bounds of no weight": ("m2", {"model.rho": 0}, "model.rho: expected a number above 0, got 0"),
     "labelled codes of no weight": ("m1m2", {"model.rho": -1}, "model.rho: expected a number above 0, got -1"),
     "no prior": ("m1m2", {"model.beta": 0}, "model.beta: expected a number above 0, got 0"),
+    "a late start": ("m1m2", {"model.head_start": -1}, "model.head_start: expected at least 0, got -1"),
     "negative noise": ("m1m2", {"model.m2_noise": -1}, "model.m2_noise: expected at least 0, got -1"),
     "no variance": ("vae", {"model.scale": 0}, "model.scale: expected a number above 0, got 0"),
     "never fooling": ("aae", {"model.fooling_steps": 0}, "model.fooling_steps: expected at least 1, got 0"),

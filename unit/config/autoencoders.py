@@ -146,6 +146,8 @@ class M1M2ModelConfig(NetsConfig):
     """standard deviation of Gaussian noise on the codes that M2's classifier learns from (0: none)"""
     beta: float = 1.0
     """weight of the KL divergence in M1's bound: below 1, codes keep more of the image, and of its cluster"""
+    head_start: int = 0
+    """steps that M1 learns alone before M2 begins beside it"""
     rho: float | None = None
     """weight of the labelled images' bound, averaged over them (null: their share of the images, as in the paper)"""
     classification: float = 0.1
@@ -157,6 +159,7 @@ class M1M2ModelConfig(NetsConfig):
         widths("model.m2_hidden", self.m2_hidden)
         at_least("model.m2_noise", self.m2_noise, 0)
         above_0("model.beta", self.beta)
+        at_least("model.head_start", self.head_start, 0)
         weights_of_labelled(self.rho, self.classification)
 
 

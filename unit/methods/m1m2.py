@@ -1,6 +1,10 @@
-"""M1+M2: M2 of the codes of M1 (Kingma et al. 2014, section 3.1). The two learn side by side; M2's loss does not reach
-M1. p(z₁|y, z₂) is a Gaussian of learned mean and variance. M1's KL divergence may be weighted (β-VAE, Higgins et al.
-2017): codes of the bound itself are so near to N(0, I) that there is little left for M2 to find."""
+"""M1+M2: M2 of the codes of M1 (Kingma et al. 2014, section 3.1). p(z₁|y, z₂) is a Gaussian of learned mean and
+variance.
+
+The two learn side by side, and M2's loss does not reach M1. M2 may begin when M1's codes have settled, for it keeps
+what it took for digits in early ones. M1's KL divergence may be weighted by β (Higgins et al. 2017): codes of the bound
+itself are so near to N(0, I) that there is little left for M2 to find.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -76,8 +80,10 @@ class M1M2(VAE):
         return batches
 
     def phases(self, wrapped: Mapping[str, nn.Module], batch: DigitBatch, *, recompute: bool) -> Iterator[Phase]:
-        """One step of M1, one of M2."""
+        """One step of M1; one of M2 after M1's head start."""
         yield self.bound(wrapped, batch)
+        if batch.step < self.settings.head_start:
+            return
         first, second = self.settings.latent, self.settings.m2_latent
         known = batch.labelled
         with torch.no_grad():
