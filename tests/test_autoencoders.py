@@ -408,11 +408,11 @@ def test_the_two_bounds_agree_where_the_classifier_is_sure(doubles: None) -> Non
     close(m2.unlabelled(x, x, noise), m2.bound(x, one_hot(torch.tensor([6] * 4)), noise))
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3])
+@pytest.mark.parametrize(("share", "keys"), [(0.0, {}), (0.3, {}), (0.7, {"model__rho": 0.7})])
 @pytest.mark.parametrize("weight", [0.1, 0.25])
-def test_m2s_objective_by_hand(share: float, weight: float) -> None:
-    method, batch = made(M2, "m2", model__classification=weight)
-    method.share_labelled = share
+def test_m2s_objective_by_hand(share: float, keys: dict[str, float], weight: float) -> None:
+    method, batch = made(M2, "m2", model__classification=weight, **keys)
+    method.share_labelled = 0.3 if keys else share
     (phase,) = method.phases(method.networks, batch, recompute=False)
     known, m2 = beside(batch), copy.deepcopy(method.network.m2).double()
     x, x_l = batch.x.double().flatten(1), known.x.double().flatten(1)
@@ -462,22 +462,32 @@ def test_m2_separates_style_from_label() -> None:
 # M1+M2.
 
 
-def test_m1m2s_second_step_is_m2_of_the_drawn_codes() -> None:
-    method, batch = made(M1M2, "m1m2", model__classification=0.25)
+@pytest.mark.parametrize(("name", "noise", "rho", "beta"), [("m1m2", 0, 0.3, 1), ("m1m2 weighted", 0.5, 0.7, 0.2)])
+def test_m1m2s_second_step_is_m2_of_the_drawn_codes(name: str, noise: float, rho: float, beta: float) -> None:
+    method, batch = made(M1M2, name, model__classification=0.25)
     known, e = beside(batch), method.networks["encoder"]
     first, phase = method.phases(method.networks, batch, recompute=False)
     assert first.terms.keys() == {"reconstruction", "kl"}
+    close(first.loss, first.terms["reconstruction"] + beta * first.terms["kl"])
     q, q_l = gaussian_of(e(batch.x)), gaussian_of(e(known.x))
     z = (q.mean + q.stddev * noise_of(batch, "code", 2)).detach().double()
     z_l = (q_l.mean + q_l.stddev * noise_of(known, "labelled code", 2)).detach().double()
     m2 = copy.deepcopy(method.network.m2).double()
-    u = plain_u(m2, z, z, noise_of(batch, "m2 latent", 3), "gaussian").mean()
+    seen = z + noise * noise_of(batch, "code noise", 2)
+    seen_l = z_l + noise * noise_of(known, "labelled code noise", 2)
+    u = plain_u(m2, z, seen, noise_of(batch, "m2 latent", 3), "gaussian").mean()
     labelled = plain_l(m2, z_l, one_hot(known.y), noise_of(known, "labelled latent", 3), "gaussian").mean()
-    classification = -m2.classifier(z_l).log_softmax(1)[torch.arange(6), known.y].mean()
+    classification = -m2.classifier(seen_l).log_softmax(1)[torch.arange(6), known.y].mean()
     assert phase.player == "m2"
     for key, value in {"unlabelled": u, "labelled": labelled, "classification": classification}.items():
         close(phase.terms[key], value)
-    close(phase.loss, u + 0.3 * labelled + 0.25 * classification)
+    close(phase.loss, u + rho * labelled + 0.25 * classification)
+
+
+@pytest.mark.parametrize(("step", "players"), [(2, ["autoencoder"]), (3, ["autoencoder", "m2"])])
+def test_m2_begins_after_m1s_head_start(step: int, players: list[str]) -> None:
+    method, batch = made(M1M2, "m1m2", model__head_start=3)
+    assert [phase.player for phase in steps(method, replace(batch, step=step))] == players
 
 
 def test_m1m2_goes_through_the_means_of_both_codes() -> None:

@@ -106,13 +106,21 @@ class M2ModelConfig(NetsConfig):
     activations: tuple[Activation, ...] = ("softplus",)
     noise: float = 0.0
     """standard deviation of Gaussian noise on the classifier's input, clipped to [0, 1] (0: none)"""
+    rho: float | None = None
+    """weight of the labelled images' bound, averaged over them (null: their share of the images, as in the paper)"""
     classification: float = 0.1
     """α over the number of images: weight of the labelled images' cross-entropy, averaged over them"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         perceptrons(self)
-        above_0("model.classification", self.classification)
+        weights_of_labelled(self.rho, self.classification)
+
+
+def weights_of_labelled(rho: float | None, classification: float) -> None:
+    if rho is not None:
+        above_0("model.rho", rho)
+    above_0("model.classification", classification)
 
 
 @dataclass(frozen=True)
@@ -134,6 +142,14 @@ class M1M2ModelConfig(NetsConfig):
     """dimensions of M2's code"""
     m2_hidden: tuple[int, ...] = (500,)
     """widths of M2's hidden layers"""
+    m2_noise: float = 0.0
+    """standard deviation of Gaussian noise on the codes that M2's classifier learns from (0: none)"""
+    beta: float = 1.0
+    """weight of the KL divergence in M1's bound: below 1, codes keep more of the image, and of its cluster"""
+    head_start: int = 0
+    """steps that M1 learns alone before M2 begins beside it"""
+    rho: float | None = None
+    """weight of the labelled images' bound, averaged over them (null: their share of the images, as in the paper)"""
     classification: float = 0.1
     """α over the number of images: weight of the labelled images' cross-entropy, averaged over them"""
 
@@ -141,7 +157,10 @@ class M1M2ModelConfig(NetsConfig):
         super().__post_init__()
         within("model.m2_latent", self.m2_latent, 1, MOST_WIDTH)
         widths("model.m2_hidden", self.m2_hidden)
-        above_0("model.classification", self.classification)
+        at_least("model.m2_noise", self.m2_noise, 0)
+        above_0("model.beta", self.beta)
+        at_least("model.head_start", self.head_start, 0)
+        weights_of_labelled(self.rho, self.classification)
 
 
 @dataclass(frozen=True)

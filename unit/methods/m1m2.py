@@ -1,5 +1,10 @@
-"""M1+M2: M2 of the codes of M1 (Kingma et al. 2014, section 3.1). The two learn side by side; M2's loss does not reach
-M1. p(z₁|y, z₂) is a Gaussian of learned mean and variance."""
+"""M1+M2: M2 of the codes of M1 (Kingma et al. 2014, section 3.1). p(z₁|y, z₂) is a Gaussian of learned mean and
+variance.
+
+The two learn side by side, and M2's loss does not reach M1. M2 may begin when M1's codes have settled, for it keeps
+what it took for digits in early ones. M1's KL divergence may be weighted by β (Higgins et al. 2017): codes of the bound
+itself are so near to N(0, I) that there is little left for M2 to find.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,12 +29,12 @@ class M1M2Model(nn.Module):
         super().__init__()
         self.config, self.latent = config, config.m2_latent
         self.vae = vae_model(config, size)
-        softplus: list[Activation] = ["softplus"] * len(config.m2_hidden)
+        relu: list[Activation] = ["relu"] * len(config.m2_hidden)
         self.m2 = M2Network(
             config.latent,
             latent=config.m2_latent,
             hidden=config.m2_hidden,
-            activations=tuple(softplus),
+            activations=tuple(relu),
             likelihood=DiagonalGaussian(),
             outputs=2 * config.latent,
         )
@@ -55,7 +60,7 @@ class M1M2(VAE):
         self.network = M1M2Model(config.model, size=config.data.size)
         super().__init__(config, self.network.vae)
         self.model = self.network
-        self.settings = config.model
+        self.settings, self.beta = config.model, config.model.beta
         self.networks["m2"] = self.network.m2
         self.share_labelled = 0.0
 
@@ -75,14 +80,25 @@ class M1M2(VAE):
         return batches
 
     def phases(self, wrapped: Mapping[str, nn.Module], batch: DigitBatch, *, recompute: bool) -> Iterator[Phase]:
-        """One step of M1, one of M2."""
+        """One step of M1; one of M2 after M1's head start."""
         yield self.bound(wrapped, batch)
+        if batch.step < self.settings.head_start:
+            return
         first, second = self.settings.latent, self.settings.m2_latent
         known = batch.labelled
         with torch.no_grad():
             z = self.network.vae.encode(batch.x).sample(batch.normals("code", first))
             if known is not None:
                 z_l = self.network.vae.encode(known.x).sample(known.normals("labelled code", first))
-        labelled = None if known is None else Labelled(z_l, z_l, known.y, known.normals("labelled latent", second))
-        bounds = wrapped["m2"](z, z, batch.normals("m2 latent", second), labelled)
-        yield m2_phase("m2", bounds, self.share_labelled, self.settings.classification)
+        labelled = None
+        if known is not None:
+            seen_l = self.disturbed(z_l, known, "labelled code noise")
+            labelled = Labelled(z_l, seen_l, known.y, known.normals("labelled latent", second))
+        seen = self.disturbed(z, batch, "code noise")
+        bounds = wrapped["m2"](z, seen, batch.normals("m2 latent", second), labelled)
+        yield m2_phase("m2", bounds, self.settings, self.share_labelled)
+
+    def disturbed(self, z: Tensor, batch: DigitBatch, purpose: str) -> Tensor:
+        """The codes with noise, as the classifier sees them."""
+        noise = self.settings.m2_noise
+        return z + noise * batch.normals(purpose, self.settings.latent) if noise else z

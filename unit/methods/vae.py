@@ -12,7 +12,7 @@ from unit.core.posterior import Gaussian
 from unit.core.prior import Normal
 from unit.data.digit_batches import DigitBatch
 from unit.methods.autoencoder import AutoencoderMethod, DigitModel
-from unit.methods.method import Phase, detached, sum_of
+from unit.methods.method import Phase, detached
 
 
 def vae_model(model: NetsConfig, size: int) -> DigitModel:
@@ -21,7 +21,9 @@ def vae_model(model: NetsConfig, size: int) -> DigitModel:
 
 
 class VAE(AutoencoderMethod):
-    """−ELBO = E −log p(x|z) + KL(q(z|x) ‖ p(z)), in nats, averaged over the images."""
+    """−ELBO = E −log p(x|z) + β·KL(q(z|x) ‖ p(z)), in nats, averaged over the images, with β = 1 but in M1+M2."""
+
+    beta = 1.0
 
     def __init__(self, config: VAEConfig | CVAEConfig | M1Config | M1M2Config, model: DigitModel | None = None) -> None:
         super().__init__(config, model or vae_model(config.model, config.data.size))
@@ -35,4 +37,4 @@ class VAE(AutoencoderMethod):
         assert isinstance(q, Gaussian)
         output = self.decode(wrapped, q.sample(self.latent_noise(batch)), batch)
         terms = {"reconstruction": self.reconstruction(output, batch), "kl": q.kl().mean()}
-        return Phase("autoencoder", sum_of(terms), detached(terms))
+        return Phase("autoencoder", terms["reconstruction"] + self.beta * terms["kl"], detached(terms))
