@@ -51,7 +51,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "aae_cluster": {"model.categories": 12, "model.judge_lr": 0.5} | JUDGE,
     "aae_cluster smooth": {
         "method": "aae_cluster", "model.categories": 4, "model.combined": 2.0, "model.judge_noise": 0.4,
-        "model.judge_noise_end": 0.1, "model.smoothness": 3.0, "model.smoothness_start": 2,
+        "model.judge_noise_end": 0.1, "model.smoothness": 3.0,
     } | JUDGE,
     "aae_cluster heads": {"method": "aae_cluster", "model.categories": 4, "model.heads": 3.0} | JUDGE,
     "wae": {"model.group": 2} | JUDGE,
