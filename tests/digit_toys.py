@@ -29,6 +29,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "m1": LABELLED | {"model.classifier": [8]},
     "m2": LABELLED | {"model.noise": 0.2},
     "m2 unlabelled": {"method": "m2", "data.labelled": 0},
+    "m2 weighted": {"method": "m2", "model.rho": 0.7} | LABELLED,
     "m1m2": LABELLED | {"model.m2_hidden": [8], "model.m2_latent": 3},
     "m1m2 weighted": {
         "method": "m1m2", "model.m2_hidden": [8, 8], "model.m2_latent": 3, "model.m2_noise": 0.5, "model.beta": 0.2,

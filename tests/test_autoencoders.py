@@ -408,11 +408,11 @@ def test_the_two_bounds_agree_where_the_classifier_is_sure(doubles: None) -> Non
     close(m2.unlabelled(x, x, noise), m2.bound(x, one_hot(torch.tensor([6] * 4)), noise))
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3])
+@pytest.mark.parametrize(("share", "keys"), [(0.0, {}), (0.3, {}), (0.7, {"model__rho": 0.7})])
 @pytest.mark.parametrize("weight", [0.1, 0.25])
-def test_m2s_objective_by_hand(share: float, weight: float) -> None:
-    method, batch = made(M2, "m2", model__classification=weight)
-    method.share_labelled = share
+def test_m2s_objective_by_hand(share: float, keys: dict[str, float], weight: float) -> None:
+    method, batch = made(M2, "m2", model__classification=weight, **keys)
+    method.share_labelled = 0.3 if keys else share
     (phase,) = method.phases(method.networks, batch, recompute=False)
     known, m2 = beside(batch), copy.deepcopy(method.network.m2).double()
     x, x_l = batch.x.double().flatten(1), known.x.double().flatten(1)

@@ -294,6 +294,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "an unknown prior": ("aae", {"model.prior": "cauchy"}, "model.prior"),
     "eleven digits": ("aae_semi", {"model.categories": 11}, "model.categories: expected 10, one a digit, got 11"),
     "a prior of no width": ("wae", {"model.prior_sd": 0}, "model.prior_sd: expected a number above 0, got 0"),
+    "labelled bounds of no weight": ("m2", {"model.rho": 0}, "model.rho: expected a number above 0, got 0"),
     "labelled codes of no weight": ("m1m2", {"model.rho": -1}, "model.rho: expected a number above 0, got -1"),
     "no prior": ("m1m2", {"model.beta": 0}, "model.beta: expected a number above 0, got 0"),
     "a late start": ("m1m2", {"model.head_start": -1}, "model.head_start: expected at least 0, got -1"),

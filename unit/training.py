@@ -172,6 +172,7 @@ def train_claimed(config: Config, run: Path, claim: Claim, *, resume: Path | Non
         raise told from error
     finally:
         log.close()
+    accelerator.wait_for_everyone()  # none ends before the model is saved
     accelerator.end_training()
     return run
 

@@ -106,13 +106,21 @@ class M2ModelConfig(NetsConfig):
     activations: tuple[Activation, ...] = ("softplus",)
     noise: float = 0.0
     """standard deviation of Gaussian noise on the classifier's input, clipped to [0, 1] (0: none)"""
+    rho: float | None = None
+    """weight of the labelled images' bound, averaged over them (null: their share of the images, as in the paper)"""
     classification: float = 0.1
     """α over the number of images: weight of the labelled images' cross-entropy, averaged over them"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         perceptrons(self)
-        above_0("model.classification", self.classification)
+        weights_of_labelled(self.rho, self.classification)
+
+
+def weights_of_labelled(rho: float | None, classification: float) -> None:
+    if rho is not None:
+        above_0("model.rho", rho)
+    above_0("model.classification", classification)
 
 
 @dataclass(frozen=True)
@@ -152,9 +160,7 @@ class M1M2ModelConfig(NetsConfig):
         at_least("model.m2_noise", self.m2_noise, 0)
         above_0("model.beta", self.beta)
         at_least("model.head_start", self.head_start, 0)
-        if self.rho is not None:
-            above_0("model.rho", self.rho)
-        above_0("model.classification", self.classification)
+        weights_of_labelled(self.rho, self.classification)
 
 
 @dataclass(frozen=True)

@@ -96,8 +96,7 @@ class M1M2(VAE):
             labelled = Labelled(z_l, seen_l, known.y, known.normals("labelled latent", second))
         seen = self.disturbed(z, batch, "code noise")
         bounds = wrapped["m2"](z, seen, batch.normals("m2 latent", second), labelled)
-        rho = self.share_labelled if self.settings.rho is None else self.settings.rho
-        yield m2_phase("m2", bounds, rho, self.settings.classification)
+        yield m2_phase("m2", bounds, self.settings, self.share_labelled)
 
     def disturbed(self, z: Tensor, batch: DigitBatch, purpose: str) -> Tensor:
         """The codes with noise, as the classifier sees them."""

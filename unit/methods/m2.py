@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unit import draws
-from unit.config.autoencoders import M2Config, M2ModelConfig
+from unit.config.autoencoders import M1M2ModelConfig, M2Config, M2ModelConfig
 from unit.core.likelihood import Likelihood, likelihood_of
 from unit.core.posterior import Gaussian
 from unit.core.prior import Normal
@@ -160,7 +160,7 @@ class M2(Method[DigitBatch]):
                 known.normals("labelled latent", latent),
             )
         bounds = wrapped["model"](batch.x.flatten(1), seen, batch.normals("latent", latent), labelled)
-        yield m2_phase("model", bounds, self.share_labelled, self.settings.classification)
+        yield m2_phase("model", bounds, self.settings, self.share_labelled)
 
     @torch.no_grad()
     def samples(self, model: nn.Module, batches: Batches[Any, DigitBatch], device: torch.device) -> Grid:
@@ -169,13 +169,14 @@ class M2(Method[DigitBatch]):
         return conditional_samples(model, batches, device)
 
 
-def m2_phase(player: str, bounds: Bounds, rho: float, classification: float) -> Phase:
+def m2_phase(player: str, bounds: Bounds, settings: M2ModelConfig | M1M2ModelConfig, share_labelled: float) -> Phase:
     """The objective of M2 from the bounds of a batch (equation 9)."""
     terms = {"unlabelled": bounds.unlabelled.mean()}
     loss = terms["unlabelled"]
     if bounds.labelled is not None and bounds.classification is not None:
         terms |= {"labelled": bounds.labelled.mean(), "classification": bounds.classification.mean()}
-        loss = loss + rho * terms["labelled"] + classification * terms["classification"]
+        rho = share_labelled if settings.rho is None else settings.rho
+        loss = loss + rho * terms["labelled"] + settings.classification * terms["classification"]
     return Phase(player, loss, detached(terms))
 
 
