@@ -127,11 +127,13 @@ def run_of(resume: Path) -> Path:
 
 
 def begin(run: Path, config: Config, step: int, claim: Claim) -> None:
-    """Claim the folder, and write the resolved config; of an earlier part of the run keep the log up to `step`, and the
-    checkpoints that an interrupted save had no time to delete are deleted."""
+    """Claim the folder, and write the resolved config; of an earlier part of the run keep the log up to `step`, and
+    delete what a kill left half-written, and checkpoints that it left no time to delete."""
     run.mkdir(parents=True, exist_ok=True)
     claim.take()
     checkpoint.prune(run, config.train.keep)
+    for leftover in [*run.glob(".*.partial"), *(run / "samples").glob(".*.partial")]:
+        leftover.unlink()
     partial = run / ".config.yaml.partial"
     partial.write_text(to_yaml(config))
     partial.replace(run / "config.yaml")
