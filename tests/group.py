@@ -10,7 +10,6 @@ import json
 import multiprocessing
 import os
 import signal
-import socket
 import sys
 import time
 from collections import defaultdict
@@ -33,6 +32,7 @@ from unit.data.digit_batches import DigitBatch
 from unit.data.folders import DataError
 from unit.methods import unit as unit_method
 from unit.methods.method import Method, Phase
+from unit.proof.resume import free_port
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["unit.training", "unit.commands", "torch.nn.parallel"])
@@ -165,12 +165,6 @@ def live(rank: int, count: int, port: int, jobs: list[Job], folder: Path, limit:
             stack.enter_context(patch.object(torch.distributed, "destroy_process_group", lambda group=None: None))
         code = take(jobs, rank)
     sys.exit(code)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)

@@ -651,10 +651,10 @@ def model_folders(mark: Path, *, seed: int, each: int) -> Iterator[ModelFolder]:
         b'{"format": 1}', b'{"format": 1, "step": 1e999}', b"!!python/object/apply:os.mkdir ['x']", b" " * 2**25,
         b'{"format": 1, "step": 1, "method": "unit", "model": {"__class__": "os.mkdir"}}', bytes(range(256)),
     ):  # fmt: skip
-        yield ModelFolder("config.json that is none", with_file(text, lambda _, data=data: data), "bad")  # type: ignore[misc]
+        yield ModelFolder("config.json that is none", with_file(text, lambda _, data=data: data), "bad")
     for kind, data in pickles(mark).items():
         for name in (text, weights):
-            yield ModelFolder(f"{kind} as {name}", with_file(name, lambda _, data=data: data), "bad")  # type: ignore[misc]
+            yield ModelFolder(f"{kind} as {name}", with_file(name, lambda _, data=data: data), "bad")
 
         def beside(folder: Path, data: bytes = data) -> None:
             for name in ("pytorch_model.bin", "model.pt", "model.pkl", "data.pkl", "config.pkl"):
@@ -670,7 +670,7 @@ def model_folders(mark: Path, *, seed: int, each: int) -> Iterator[ModelFolder]:
     for name in (text, weights):
         for _ in range(each):
             chance = random.Random(draw.random())
-            yield ModelFolder(f"{name} truncated", with_file(name, lambda d, c=chance: truncated(d, c)), "bad")  # type: ignore[misc]
+            yield ModelFolder(f"{name} truncated", with_file(name, lambda d, c=chance: truncated(d, c)), "bad")
         for kind, make in {
             "missing": lambda path: None,
             "a folder": Path.mkdir,
@@ -681,39 +681,39 @@ def model_folders(mark: Path, *, seed: int, each: int) -> Iterator[ModelFolder]:
             "a link to a text": lambda path: path.symlink_to(__file__),
             "of many gigabytes": lambda path: (path.touch(), os.truncate(path, 2**40)),
         }.items():
-            yield ModelFolder(f"{name} is {kind}", in_place_of(name, make), "bad")  # type: ignore[arg-type]
+            yield ModelFolder(f"{name} is {kind}", in_place_of(name, make), "bad")
     for number in range(2 * each):
         chance = random.Random(draw.random())
-        yield ModelFolder("flipped bits in config.json", with_file(text, lambda d, c=chance: flipped(d, c)), "either")  # type: ignore[misc]
+        yield ModelFolder("flipped bits in config.json", with_file(text, lambda d, c=chance: flipped(d, c)), "either")
         within = 400 if number % 2 else None  # the header, or mostly the numbers
         yield ModelFolder(
             "flipped bits in the weights",
             with_file(weights, lambda d, c=chance, w=within: flipped(d, c, within=w)),
             "either",
-        )  # type: ignore[misc]
+        )
     for length in (0, 1, 2**20, 2**26, 2**31, 2**40, 2**63, 2**64 - 1):
         yield ModelFolder(
             "header of absurd length", with_file(weights, lambda d, n=length: n.to_bytes(8, "little") + d[8:]), "bad"
-        )  # type: ignore[misc]
+        )
     for nested in (b"[" * 10**6, b'{"a":' * 10**5):
         packed = len(nested).to_bytes(8, "little") + nested
-        yield ModelFolder("header nested deep", with_file(weights, lambda _, data=packed: data), "bad")  # type: ignore[misc]
+        yield ModelFolder("header nested deep", with_file(weights, lambda _, data=packed: data), "bad")
 
     def first(header: dict[str, Any]) -> dict[str, Any]:
         return next(value for key, value in header.items() if key != "__metadata__")
 
     for dtype in ("F64", "F16", "BF16", "I32", "U8", "BOOL", "C64", "F8_E4M3", "F4", "X", "", 3, None, "object"):
-        yield ModelFolder(f"dtype {dtype}", with_header(lambda h, t=dtype: first(h).update(dtype=t)), "bad")  # type: ignore[misc]
+        yield ModelFolder(f"dtype {dtype}", with_header(lambda h, t=dtype: first(h).update(dtype=t)), "bad")
     for shape in ([], [2**40], [2**63], [-1], [0], ["x"], [1.5], None, [2**32] * 3, [1] * 10_000):
-        yield ModelFolder(f"shape {str(shape)[:20]}", with_header(lambda h, s=shape: first(h).update(shape=s)), "bad")  # type: ignore[misc]
+        yield ModelFolder(f"shape {str(shape)[:20]}", with_header(lambda h, s=shape: first(h).update(shape=s)), "bad")
     for offsets in ([0, 0], [0, 2**62], [10, 5], [-4, 4], [0], [0, "x"], None):
         yield ModelFolder(
             f"offsets {offsets}", with_header(lambda h, o=offsets: first(h).update(data_offsets=o)), "bad"
-        )  # type: ignore[misc]
+        )
     for dtype in (torch.float64, torch.float16, torch.bfloat16, torch.int32, torch.complex64, torch.bool):
         yield ModelFolder(
             f"weights of {dtype}", with_tensors(lambda ts, t=dtype: {k: v.to(t) for k, v in ts.items()}), "bad"
-        )  # type: ignore[misc]
+        )
     for value in (float("nan"), float("inf"), -float("inf")):
 
         def broken(tensors: dict[str, torch.Tensor], value: float = value) -> dict[str, torch.Tensor]:
@@ -726,7 +726,7 @@ def model_folders(mark: Path, *, seed: int, each: int) -> Iterator[ModelFolder]:
             "huge weights",
             with_tensors(lambda ts, v=value: {k: torch.full_like(x, v) for k, x in ts.items()}),
             "either",
-        )  # type: ignore[misc]
+        )
     changes: dict[str, Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]] = {
         "no tensors": lambda ts: {},
         "a tensor missing": lambda ts: dict(list(ts.items())[1:]),

@@ -20,11 +20,12 @@ from typing import Any
 import pytest
 from conftest import Command
 from digit_toys import METHODS, assert_close, logged_by, options, write_mnist
-from group import Ended, Group, Images, Job, diary, free_port, train_in_group
+from group import Ended, Group, Images, Job, diary, train_in_group
 from test_training import assert_same, newest
 
 from unit import checkpoint
 from unit.data.toymaps import write_toymaps
+from unit.proof.resume import free_port
 from unit.signals import ECHO
 from unit.training import ANOTHER_IS_GONE
 

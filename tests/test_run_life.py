@@ -21,7 +21,7 @@ from unit import checkpoint
 from unit import run as run_module
 from unit.methods.method import Phase
 from unit.methods.unit import Unit
-from unit.signals import StopFlag
+from unit.signals import LAUNCHED, StopFlag
 from unit.training import RunError, Watch
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -85,18 +85,22 @@ def test_a_signal_ends_the_run_after_a_whole_step_with_a_checkpoint(
     assert state_of(run)["status"] == "finished"
 
 
-def test_a_second_signal_ends_the_process_at_once() -> None:
+@pytest.mark.parametrize("launched", [False, True])
+def test_a_second_signal_ends_the_process_at_once(launched: bool) -> None:
+    echo = (
+        "    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(1.1)\n"  # what a launcher hands on is no second one
+    )
     code = (
         "import os, signal, time\nfrom unit.signals import StopFlag\n"
         "with StopFlag() as stop:\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n    assert stop.asked() == signal.SIGTERM\n"
-        "    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(1.1)\n"  # what a launcher hands on is no second one
+        f"{echo if launched else ''}"
         "    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(30)"
     )
-    assert (
-        subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=20, check=False).returncode
-        == 128 + signal.SIGINT
-    )
+    environment = {key: value for key, value in os.environ.items() if key not in LAUNCHED}
+    environment |= {"TORCHELASTIC_RUN_ID": "1"} if launched else {}
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, timeout=20, check=False)
+    assert ended.returncode == 128 + signal.SIGINT
 
 
 def test_handlers_are_put_back() -> None:

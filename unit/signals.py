@@ -1,9 +1,9 @@
 """Being asked to stop: by SIGTERM or SIGINT, or by the launcher's end.
 
 A handler sets a flag and nothing else, so that the step under way is taken whole; a second signal ends the process at
-once. What comes within a second of the first is its echo: where a scheduler signals every process of a job, `torchrun`
-hands on to its children what they have had already. `accelerate launch` with one process hands no signal on to its
-child, which would train on as an orphan: a launched process whose parent is gone takes that for SIGTERM.
+once. Below a launcher, what comes within a second of the first is its echo: where every process of a job is signalled,
+`torchrun` hands on to its children what they have had already. `accelerate launch` with one process hands no signal on
+to its child, which would train on as an orphan: a launched process whose parent is gone takes that for SIGTERM.
 """
 
 import os
@@ -16,7 +16,7 @@ HANDLED = (signal.SIGTERM, signal.SIGINT)
 LAUNCHED = ("ACCELERATE_MIXED_PRECISION", "TORCHELASTIC_RUN_ID")
 """Environment variables that `accelerate launch` and `torchrun` set."""
 ECHO = 1.0
-"""Seconds in which signals count as one."""
+"""Seconds in which a launched process counts signals as one."""
 
 
 class StopFlag:
@@ -42,7 +42,7 @@ class StopFlag:
     def note(self, number: int, frame: FrameType | None) -> None:
         if not self.number:
             self.number, self.since = number, time.monotonic()
-        elif time.monotonic() > self.since + ECHO:
+        elif self.parent is None or time.monotonic() > self.since + ECHO:
             os._exit(128 + number)
 
     def asked(self) -> int:

@@ -241,17 +241,24 @@ def learn(
     training that goes on would differ by rounding from that of one that was not broken off.
     """
     streams = [method.phases(wrapped, part, recompute=len(parts) > 1) for part in parts]
+
+    def advance_norms(wanted: bool) -> None:
+        """Spectral norm goes on once a phase, not once a part, and not in a rehearsal."""
+        if len(parts) > 1 or rehearsal:
+            for network in wrapped.values():
+                network.train(wanted)
+
     while True:
         phases: list[Phase] = []
         for stream in streams:
-            for network in wrapped.values():
-                network.train(not phases and not rehearsal)  # spectral norm goes on once a phase, not once a part
+            advance_norms(not phases and not rehearsal)
             with ExitStack() as stack:
                 if len(phases) + 1 < len(streams):
                     for network in wrapped.values():
                         stack.enter_context(accelerator.no_sync(network))
                 phase = next(stream, None)
                 if phase is None:
+                    advance_norms(True)
                     return
                 accelerator.backward(phase.loss / len(streams))
             phases.append(phase)

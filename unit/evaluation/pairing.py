@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from unit.config import ConfigError
 from unit.config.unit import UnitConfig
 from unit.data.batches import Share
 from unit.data.folders import training_folders
@@ -56,7 +55,7 @@ def pairing_of(run: Path) -> Pairing | None:
             [PurePath(path.relative_to(folder)).with_suffix("").as_posix() for path in find_images(folder)]
             for folder in training_folders(config.data)
         ]
-    except (ConfigError, ValueError, FileNotFoundError):
+    except (ValueError, OSError):
         return None
     if not all(names):
         return None

@@ -32,6 +32,7 @@ from unit.training import RunError
 DELAY = 0.01
 """Seconds, at most, from a moment to the kill from outside."""
 POLL = 0.0005
+"""Seconds from one look at a board to the next."""
 CLOCK = ("seconds", "images_per_second")
 """Keys of metrics.jsonl that no two trainings share."""
 
@@ -83,7 +84,8 @@ class Plan:
     processes: int
     python: list[str] = field(default_factory=lambda: [sys.executable, "-m", "unit.watched"])
 
-    def command(self, run: Path) -> list[str]:
+    def config(self, run: Path) -> list[str]:
+        """The keys of the config."""
         keys = {
             "train.steps": self.steps,
             "train.checkpoint_every": self.every,
@@ -93,7 +95,7 @@ class Plan:
             "run.output": run,
         }
         own = [part for key, value in keys.items() for part in (f"--{key}", str(value))]
-        return [*self.arguments, *own, "--resume", "auto"]
+        return [*self.arguments, *own]
 
 
 def prove(
@@ -109,7 +111,7 @@ def prove(
 
     Raises ConfigError where the config can't be trained, RunError where a training fails of itself or hangs.
     """
-    parse(plan.command(folder / "unbroken")[:-2])
+    parse(plan.config(folder / "unbroken"))
     begun = time.monotonic()
     draw = random.Random(seed)
     wanted = -(-kills // 5) if in_saves is None else min(in_saves, kills)
@@ -201,7 +203,7 @@ def processes_of(plan: Plan, run: Path, *, end: int) -> Iterator[tuple[list["sub
             boards.append(Board(path))
             with run.with_name(f"{run.name}.rank-{rank}.log").open("wb") as log:
                 own_end = end if rank == 0 else 0
-                command = [*plan.python, str(path), str(own_end), *plan.command(run)]
+                command = [*plan.python, str(path), str(own_end), *plan.config(run), "--resume", "auto"]
                 environment = environment_of(rank, plan.processes, port)
                 processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT))
         yield processes, boards
@@ -289,7 +291,7 @@ def same(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
     """Bit for bit."""
     if one is None or other is None or one.dtype != other.dtype or one.shape != other.shape:
         return False
-    return one.numpy().tobytes() == other.numpy().tobytes() if one.dtype != torch.bfloat16 else torch.equal(one, other)
+    return torch.equal(one.flatten().view(torch.uint8), other.flatten().view(torch.uint8))
 
 
 def files_of(run: Path) -> list[Path]:
