@@ -53,6 +53,10 @@ METHODS: dict[str, dict[str, Any]] = {
         "method": "aae_cluster", "model.categories": 4, "model.combined": 2.0, "model.judge_noise": 0.4,
         "model.judge_noise_end": 0.1, "model.smoothness": 3.0,
     } | JUDGE,
+    "aae_cluster balanced": {
+        "method": "aae_cluster", "model.categories": 4, "model.combined": 2.0, "model.balance": 3.0, "model.group": 2,
+        "model.normalized": True, "model.smoothness": 1.0,
+    } | JUDGE,
     "aae_cluster heads": {"method": "aae_cluster", "model.categories": 4, "model.heads": 3.0} | JUDGE,
     "wae": {"model.group": 2} | JUDGE,
     "wae adversarial": {"method": "wae", "model.regularizer": "adversarial", "model.noise": 0.2} | JUDGE,

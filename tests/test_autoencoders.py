@@ -22,7 +22,7 @@ from torch.distributions import Bernoulli, Distribution, Laplace, Normal, kl_div
 from unit import draws
 from unit.config import Config, ConfigError
 from unit.core.likelihood import likelihood_of
-from unit.core.regularizer import SCALES
+from unit.core.regularizer import SCALES, imbalance_in_groups
 from unit.data.batches import Share
 from unit.data.digit_batches import DigitBatch
 from unit.methods.aae import AAE
@@ -35,7 +35,7 @@ from unit.methods.m2 import M2, M2Network
 from unit.methods.method import Method, Phase
 from unit.methods.vae import VAE
 from unit.methods.wae import WAE
-from unit.networks.digits import ConditionalMLP
+from unit.networks.digits import Centred, ConditionalMLP
 from unit.training import learn
 
 FLOAT32 = ("m2", "m1m2", "wae")
@@ -125,6 +125,7 @@ PLAYERS = {
     "aae_semi smooth": [JUDGE, AUTOENCODER],
     "aae_cluster": [AUTOENCODER, JUDGE, ENCODER, ENCODER],
     "aae_cluster smooth": [JUDGE, AUTOENCODER],
+    "aae_cluster balanced": [JUDGE, AUTOENCODER],
     "wae": [AUTOENCODER],
     "wae adversarial": [JUDGE, AUTOENCODER],
 }
@@ -714,11 +715,33 @@ def test_smoothness_is_the_divergence_under_the_change_that_changes_categories_m
     assert all(parameter.requires_grad for parameter in e.parameters())
 
 
-def test_smoothness_begins_at_its_step() -> None:
-    method, batch = made(SemiAAE, "aae_cluster", model__combined=2.0, model__smoothness=3.0, model__smoothness_start=5)
-    for step, expected in ((4, False), (5, True)):
-        *_, phase = method.phases(method.networks, replace(batch, step=step), recompute=False)
-        assert ("smoothness" in phase.terms) == expected
+def test_balance_adds_the_imbalance_of_the_categories() -> None:
+    method, batch = made(SemiAAE, "aae_cluster balanced", model__smoothness=0.0, model__balance=5.0)
+    (_, without), (_, phase) = (
+        list(m.phases(m.networks, batch, recompute=False))
+        for m in (made(SemiAAE, "aae_cluster balanced", model__smoothness=0.0, model__balance=0.0)[0], method)
+    )
+    y = method.network.code(batch.x).y
+    close(phase.terms["imbalance"], imbalance_in_groups(y, 2))
+    close(phase.loss, without.loss + 5 * imbalance_in_groups(y, 2))
+
+
+def test_a_normalised_encoder_sees_images_less_the_mean_of_those_it_trains_on(tmp_path: Path) -> None:
+    keys: dict[str, Any] = {"data__root": write_mnist(tmp_path / "mnist", train=60), "data__held_out": 20}
+    method = method_of(config_of("aae_cluster balanced", **keys))
+    assert isinstance(method, SemiAAE)
+    batches = method.open(Share(0, 4, 1, 0, 1))
+    centred, perceptron = method.network.encoder.children()
+    assert isinstance(centred, Centred) and len(batches.digits) == 40
+    images = batches.digits.images.double() / 255
+    torch.testing.assert_close(centred.mean.double(), images.mean(0), rtol=0, atol=1e-7)
+    first, norm = list(perceptron.children())[1:3]
+    assert isinstance(first, nn.Linear) and isinstance(norm, nn.LayerNorm)
+    x = images[:3].float()
+    hidden = first((x - centred.mean).flatten(1))
+    scaled = (hidden - hidden.mean(1, keepdim=True)) / (hidden.var(1, correction=0, keepdim=True) + 1e-5).sqrt()
+    torch.testing.assert_close(norm(hidden), scaled)
+    torch.testing.assert_close(method.network.encoder(x), nn.Sequential(*list(perceptron.children())[3:])(scaled))
 
 
 def test_the_judges_noise_goes_to_its_end_linearly() -> None:

@@ -24,7 +24,7 @@ from unit.core.posterior import (
 )
 from unit.core.posterior import Gaussian as GaussianPosterior
 from unit.core.prior import Categorical, Mixture, Normal, Prior, PriorKind, SwissRoll, Uniform, prior_of
-from unit.core.regularizer import SCALES, imq_kernel, mmd, mmd_in_groups, squared_distances
+from unit.core.regularizer import SCALES, imbalance_in_groups, imq_kernel, mmd, mmd_in_groups, squared_distances
 
 SHAPES = [(5, 7), (3, 4, 2, 5)]  # a vector or a map of features for each image
 CHI_SQUARE_9 = 27.88  # 9 degrees of freedom: one fair sample in a thousand lies above
@@ -493,6 +493,25 @@ def test_two_processes_have_the_discrepancy_and_gradient_of_one(group: int) -> N
 def test_a_batch_that_is_no_whole_number_of_groups_is_refused() -> None:
     with pytest.raises(RuntimeError):
         mmd_in_groups(normals(10, 3, seed=0), normals(10, 3, seed=1), 4)
+
+
+def test_the_imbalance_is_the_divergence_of_the_groups_means_from_equal_shares() -> None:
+    y = normals(12, 5, seed=0).softmax(1)
+    uniform = torch.distributions.Categorical(torch.ones(5, dtype=torch.float64) / 5)
+    means = [torch.distributions.Categorical(y[start : start + 4].mean(0)) for start in (0, 4, 8)]
+    expected = torch.stack([torch.distributions.kl_divergence(mean, uniform) for mean in means]).mean()
+    close(imbalance_in_groups(y, 4), expected, 1e-12)
+    halves = [imbalance_in_groups(y[part], 3) for part in (slice(0, 6), slice(6, 12))]
+    close(imbalance_in_groups(y, 3), (halves[0] + halves[1]) / 2, 1e-12)
+
+
+def test_the_imbalance_is_0_where_sure_categories_are_used_alike_and_log_k_where_one_is() -> None:
+    alike = torch.eye(4, dtype=torch.float64).repeat(2, 1)
+    close(imbalance_in_groups(alike, 8), torch.zeros((), dtype=torch.float64), 1e-12)
+    one = torch.eye(4, dtype=torch.float64)[[2] * 6]
+    close(imbalance_in_groups(one, 2), torch.tensor(math.log(4), dtype=torch.float64), 1e-12)
+    logits = torch.tensor([[0.0, 200.0, 0.0]] * 2).requires_grad_()  # so sure that the others' shares are 0
+    assert gradient(imbalance_in_groups(logits.softmax(1), 2), logits).isfinite().all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

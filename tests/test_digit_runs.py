@@ -43,6 +43,7 @@ COLUMNS = {
     "aae_cluster": 12,
     "aae_cluster heads": 4,
     "aae_cluster smooth": 4,
+    "aae_cluster balanced": 4,
     "aae_semi": 10,
     "aae_semi combined": 10,
     "aae_semi smooth": 10,
@@ -118,7 +119,8 @@ def test_training_moves_every_network_and_logs_every_step(name: str, runs: Runs)
     for network, tensors in late.items():
         for key, tensor in tensors.items():
             assert tensor.isfinite().all()
-            assert not torch.equal(tensor, early[network][key]), f"{network} {key}"
+            constant = key.endswith(".mean")  # the images'
+            assert torch.equal(tensor, early[network][key]) == constant, f"{network} {key}"
     lines = logged_by(runs[name])
     assert [line["step"] for line in lines] == [1, 2, 3, 4]
     assert all(line.keys() == lines[0].keys() and len(line) > 2 for line in lines)
@@ -303,7 +305,18 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "smooth in a step of its own": (
         "aae_semi", {"model.smoothness": 3}, "model.smoothness: expected 0 without model.combined, got 3",
     ),
-    "smooth before the start": ("aae_cluster", {"model.smoothness_start": -1}, "model.smoothness_start: expected at"),
+    "balanced in a step of its own": (
+        "aae_cluster", {"model.balance": 2}, "model.balance: expected 0 without model.combined, got 2",
+    ),
+    "less than balanced": ("aae_cluster", {"model.balance": -1}, "model.balance: expected at least 0, got -1"),
+    "balance of one": ("aae_cluster", {"model.group": 1}, "model.group: expected at least 2, got 1"),
+    "no whole groups of categories": (
+        "aae_cluster balanced", {"model.group": 3}, "model.group: 4 images a process and part are no whole groups of 3",
+    ),
+    "normalised convolutions": (
+        "aae_cluster balanced", {"model.architecture": "conv"},
+        "model.normalized: expected false with model.architecture conv, got true",
+    ),
     "less than no noise": ("aae_cluster", {"model.judge_noise_end": -1}, "model.judge_noise_end: expected at least 0"),
     "no radius": ("aae_semi", {"model.radius": 0}, "model.radius: expected a number above 0, got 0"),
     "never fooling": ("aae", {"model.fooling_steps": 0}, "model.fooling_steps: expected at least 1, got 0"),

@@ -293,10 +293,15 @@ class CategoricalAAEModelConfig(AdversarialConfig):
     smoothness: float = 0.0
     """weight of virtual adversarial training: an image's categories are to stay the same under the change of the image
     that changes them most; needs model.combined (0: none)"""
-    smoothness_start: int = 0
-    """step at which that begins: clusters must have formed, or all images get the same categories"""
     radius: float = 1.0
     """length of that change, as a vector of pixels in [0, 1]"""
+    balance: float = 0.0
+    """weight of the KL divergence between the mean of the images' categories and equal shares, which keeps all
+    categories in use; needs model.combined (0: none)"""
+    group: int = 100
+    """that mean is over groups of this many images; a process's part of the batch must hold whole groups"""
+    normalized: bool = False
+    """the encoder is a perceptron with layer normalisation, and sees images less the mean of all training images"""
     heads: float = 0.0
     """dimensionality reduction: the code is a learned point of each category plus the style, and points nearer to one
     another than this are driven apart (0: category and style side by side)"""
@@ -310,10 +315,14 @@ class CategoricalAAEModelConfig(AdversarialConfig):
         at_least("model.heads", self.heads, 0)
         above_0("model.classification", self.classification)
         at_least("model.smoothness", self.smoothness, 0)
-        at_least("model.smoothness_start", self.smoothness_start, 0)
         above_0("model.radius", self.radius)
-        if self.smoothness and not self.combined:
-            raise ConfigError(f"model.smoothness: expected 0 without model.combined, got {self.smoothness}")
+        at_least("model.balance", self.balance, 0)
+        at_least("model.group", self.group, 2)
+        for key, weight in (("smoothness", self.smoothness), ("balance", self.balance)):
+            if weight and not self.combined:
+                raise ConfigError(f"model.{key}: expected 0 without model.combined, got {weight}")
+        if self.normalized and self.architecture != "mlp":
+            raise ConfigError(f"model.normalized: expected false with model.architecture {self.architecture}, got true")
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """What pulls the codes' distribution q(z) towards the prior p(z).
 
-The KL divergence is in closed form and belongs to each posterior (posterior.py). The two here need samples alone, so
-they serve deterministic encoders and any prior: the maximum mean discrepancy, and an adversary (a discriminator of
-codes with the losses of losses.py).
+The KL divergence is in closed form and belongs to each posterior (posterior.py). Two need samples alone, so they serve
+deterministic encoders and any prior: the maximum mean discrepancy, which is here, and an adversary (a discriminator of
+codes with the losses of losses.py). Categories have one more: the divergence of their mean.
 """
 
+import math
 from typing import Literal
 
 import torch
@@ -53,3 +54,15 @@ def mmd_in_groups(z: Tensor, prior: Tensor, group: int, *, sd: float = 1.0) -> T
     """
     groups = (-1, group, z.shape[1])
     return mmd(z.reshape(groups), prior.reshape(groups), sd=sd).mean()
+
+
+def imbalance_in_groups(y: Tensor, group: int) -> Tensor:
+    """KL(ȳ ‖ uniform) = Σ ȳ log ȳ + log K in nats, ȳ being the mean of `group` images' categories that stand one after
+    another, averaged over the groups: probabilities (B, K) → a scalar, 0 where all categories are used alike.
+
+    Less log K it is the negated entropy of the mean that clustering by mutual information has (Hu et al., Learning
+    Discrete Representations via Information Maximizing Self-Augmented Training, 2017, equation 7).
+    """
+    mean = y.reshape(-1, group, y.shape[1]).mean(1)
+    negated: Tensor = (mean * mean.clamp(min=torch.finfo(mean.dtype).tiny).log()).sum(1).mean()
+    return negated + math.log(y.shape[1])

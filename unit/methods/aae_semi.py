@@ -4,8 +4,10 @@
 Notation: y is the category's probabilities (B, K), z the style (B, d). With `heads` the decoder gets one point of few
 dimensions, y's learned point plus z (section 7).
 
-With `smoothness` the categories are to be the same all around an image: virtual adversarial training (Miyato et al.,
-Virtual Adversarial Training, 2018), which is not in the paper.
+Three things are not in the paper. With `smoothness` the categories are to be the same all around an image: virtual
+adversarial training (Miyato et al., Virtual Adversarial Training, 2018). With `balance` they are to be used alike,
+which a discriminator that sees one code at a time brings about unsteadily. With `normalized` the encoder's images are
+centred and its layers normalised: only so do smooth clusters form.
 """
 
 import itertools
@@ -19,12 +21,21 @@ from torch import Tensor, nn
 from unit.config.autoencoders import CategoricalAAEModelConfig, ClusterAAEConfig, SemiAAEConfig
 from unit.core.likelihood import likelihood_of
 from unit.core.prior import Categorical, Normal
+from unit.core.regularizer import imbalance_in_groups
 from unit.data.batches import Batches, Share
 from unit.data.digit_batches import DigitBatch, DigitBatches, open_batches
 from unit.losses import fooling_loss
-from unit.methods.autoencoder import corrupted, digit_decoder, digit_encoder, grey, judging
+from unit.methods.autoencoder import (
+    centred_encoder,
+    corrupted,
+    digit_decoder,
+    digit_encoder,
+    grey,
+    judging,
+    whole_groups,
+)
 from unit.methods.method import Grid, Method, Phase, Player, detached, sum_of
-from unit.networks.digits import CodeDiscriminators
+from unit.networks.digits import Centred, CodeDiscriminators
 
 
 class Code(NamedTuple):
@@ -62,7 +73,8 @@ class CategoricalModel(nn.Module):
     def __init__(self, config: CategoricalAAEModelConfig, *, size: int, supervised: bool) -> None:
         super().__init__()
         self.config, self.size, self.supervised = config, size, supervised
-        self.encoder = digit_encoder(config, size, config.categories + config.latent)
+        encoder = centred_encoder if config.normalized else digit_encoder
+        self.encoder = encoder(config, size, config.categories + config.latent)
         self.decoder = Decoder(config, size)
         self.category_prior, self.style_prior = Categorical(config.categories), Normal(config.latent)
         self.likelihood = likelihood_of(config.likelihood, config.scale)
@@ -100,7 +112,14 @@ class SemiAAE(Method[DigitBatch]):
         return players
 
     def open(self, share: Share) -> DigitBatches:
-        return open_batches(self.config.data, share)
+        if self.settings.balance:
+            whole_groups(share, self.settings.group)
+        batches = open_batches(self.config.data, share)
+        for module in self.network.encoder.modules():
+            if isinstance(module, Centred):
+                images = batches.digits.images
+                module.mean.copy_(images.sum(0) / (255 * len(images)))
+        return batches
 
     def encode(self, wrapped: Mapping[str, nn.Module], batch: DigitBatch, purpose: str = "noise") -> Code:
         return self.network.split(wrapped["encoder"](corrupted(batch, self.settings.noise, purpose)))
@@ -138,10 +157,9 @@ class SemiAAE(Method[DigitBatch]):
         """All that the encoder learns, with the config's weights, in one pass through it; y are the batch's categories,
         without their graph."""
         settings, known = self.settings, batch.labelled
-        smooth = settings.smoothness > 0 and batch.step >= settings.smoothness_start
         x = corrupted(batch, settings.noise)
         seen = [x]
-        if smooth:
+        if settings.smoothness:
             seen.append(x + self.perturbation(x, y, batch.normals("perturbation", *x.shape[1:])))
         if known is not None:
             seen.append(corrupted(known, settings.noise, "labelled noise"))
@@ -150,7 +168,10 @@ class SemiAAE(Method[DigitBatch]):
         fooling = self.fooling(batch, codes[0], "fooling")
         loss = sum_of(terms) + settings.combined * sum_of(fooling)
         terms |= fooling
-        if smooth:
+        if settings.balance:
+            terms["imbalance"] = imbalance_in_groups(codes[0].y, settings.group)
+            loss = loss + settings.balance * terms["imbalance"]
+        if settings.smoothness:
             terms["smoothness"] = divergence(y, codes[1].logits)
             loss = loss + settings.smoothness * terms["smoothness"]
         if known is not None:

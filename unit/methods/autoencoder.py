@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from unit import draws
 from unit.config.autoencoders import AutoencoderConfig, NetsConfig
+from unit.config.base import ConfigError
 from unit.core.autoencoder import Autoencoder, joined
 from unit.core.likelihood import likelihood_of
 from unit.core.posterior import Posterior, PosteriorKind, encoder_channels, posterior_of
@@ -17,7 +18,7 @@ from unit.data.digit_batches import CLASSES, DigitBatch, DigitBatches, open_batc
 from unit.data.images import to_uint8
 from unit.losses import discriminator_loss
 from unit.methods.method import Grid, Method, Phase, Player
-from unit.networks.digits import conv_decoder, conv_encoder, mlp, one_hot
+from unit.networks.digits import Centred, conv_decoder, conv_encoder, mlp, one_hot
 
 SAMPLES = 20
 """Columns of a sample grid."""
@@ -30,6 +31,13 @@ def digit_encoder(config: NetsConfig, size: int, n_out: int, *, conditions: int 
     if config.architecture == "conv":
         return conv_encoder(size, n_out)
     return mlp(size * size + conditions, config.hidden, n_out, config.activations)
+
+
+def centred_encoder(config: NetsConfig, size: int, n_out: int) -> nn.Sequential:
+    """A perceptron with layer normalisation, of images less their mean: (B, 1, size, size) → (B, n_out)."""
+    return nn.Sequential(
+        Centred(1, size, size), mlp(size * size, config.hidden, n_out, config.activations, normalized=True)
+    )
 
 
 def digit_decoder(config: NetsConfig, size: int, n_in: int) -> nn.Module:
@@ -135,6 +143,16 @@ def judging(judge: nn.Module, real: Sequence[Tensor], codes: Sequence[Tensor]) -
     logits = judge(*(torch.cat([r, c.detach()]) for r, c in zip(real, codes, strict=True)))
     loss = discriminator_loss([y[:n] for y in logits], [y[n:] for y in logits], "bce")
     return Phase("judge", loss, {"judge": loss.detach()})
+
+
+def whole_groups(share: Share, group: int) -> None:
+    """Raises ConfigError where a process's part of the batch isn't made of whole groups of `group` images."""
+    part = len(share.positions(0))
+    if part % group:
+        raise ConfigError(
+            f"model.group: {part} images a process and part are no whole groups of {group}; "
+            f"expected a divisor of {part} that is at least 2, or a larger train.batch_size"
+        )
 
 
 def corrupted(batch: DigitBatch, noise: float, purpose: str = "noise") -> Tensor:

@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import nn
 
-from unit.config import ConfigError
 from unit.config.autoencoders import WAEConfig, WAEModelConfig
 from unit.core.prior import Normal
 from unit.core.regularizer import mmd_in_groups
 from unit.data.batches import Share
 from unit.data.digit_batches import DigitBatch, DigitBatches
 from unit.losses import fooling_loss
-from unit.methods.autoencoder import AutoencoderMethod, DigitModel, judging
+from unit.methods.autoencoder import AutoencoderMethod, DigitModel, judging, whole_groups
 from unit.methods.method import Phase, Player, detached
 from unit.networks.digits import CodeDiscriminators
 
@@ -43,12 +42,8 @@ class WAE(AutoencoderMethod):
         return super().players | judge
 
     def open(self, share: Share) -> DigitBatches:
-        part = len(share.positions(0))
-        if self.settings.regularizer == "mmd" and part % self.settings.group:
-            raise ConfigError(
-                f"model.group: {part} images a process and part are no whole groups of {self.settings.group}; "
-                f"expected a divisor of {part} that is at least 2, or a larger train.batch_size"
-            )
+        if self.settings.regularizer == "mmd":
+            whole_groups(share, self.settings.group)
         return super().open(share)
 
     def phases(self, wrapped: Mapping[str, nn.Module], batch: DigitBatch, *, recompute: bool) -> Iterator[Phase]:

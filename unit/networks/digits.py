@@ -29,11 +29,28 @@ def activation_layer(activation: Activation) -> nn.Module:
             return nn.Softplus()
 
 
-def mlp(n_in: int, hidden: Sequence[int], n_out: int, activations: Sequence[Activation]) -> nn.Sequential:
-    """Linear layers of widths `hidden`, each with its activation, and a linear one to n_out: (B, …) → (B, n_out)."""
+class Centred(nn.Module):
+    """x less the mean of all images, a buffer that is 0 until it is set: (B, …) → the same shape."""
+
+    mean: Tensor
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - self.mean
+
+
+def mlp(
+    n_in: int, hidden: Sequence[int], n_out: int, activations: Sequence[Activation], *, normalized: bool = False
+) -> nn.Sequential:
+    """Linear layers of widths `hidden`, each with its activation, and with layer normalisation before that where
+    `normalized`, and a linear one to n_out: (B, …) → (B, n_out)."""
     layers: list[nn.Module] = [nn.Flatten()]
     for (narrow, wide), activation in zip(itertools.pairwise([n_in, *hidden]), activations, strict=True):
-        layers += [nn.Linear(narrow, wide), activation_layer(activation)]
+        norm = [nn.LayerNorm(wide)] if normalized else []
+        layers += [nn.Linear(narrow, wide), *norm, activation_layer(activation)]
     return nn.Sequential(*layers, nn.Linear([n_in, *hidden][-1], n_out))
 
 
