@@ -55,7 +55,7 @@ METHODS: dict[str, dict[str, Any]] = {
     } | JUDGE,
     "aae_cluster balanced": {
         "method": "aae_cluster", "model.categories": 4, "model.combined": 2.0, "model.balance": 3.0, "model.group": 2,
-        "model.normalized": True, "model.smoothness": 1.0,
+        "model.normalized": True, "model.smoothness": 1.0, "model.warp": 0.1,
     } | JUDGE,
     "aae_cluster heads": {"method": "aae_cluster", "model.categories": 4, "model.heads": 3.0} | JUDGE,
     "wae": {"model.group": 2} | JUDGE,

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unit.data.augmentation import augment, colour_jitter, enlarge
+from unit.data.augmentation import augment, colour_jitter, enlarge, warp
 from unit.data.images import to_float
 
 
@@ -199,3 +199,29 @@ def test_the_batch_is_not_changed_in_place() -> None:
     x_before, u_before = x.clone(), u.clone()
     augment(x, u, flip=True, zoom=1.5, jitter=0.5)
     assert torch.equal(x, x_before) and torch.equal(u, u_before)
+
+
+def of_matrix(rows: list[list[float]], strength: float) -> Tensor:
+    """The draws that make a warp of this strength the affine map (2, 3)."""
+    normals = (torch.tensor(rows, dtype=torch.float64) - torch.eye(2, 3, dtype=torch.float64)) / strength
+    normals[:, 2] *= 3
+    return normals[None]
+
+
+def test_a_warp_is_the_identity_plus_strength_times_its_draws() -> None:
+    x = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    zeros = torch.zeros(1, 2, 3)
+    torch.testing.assert_close(warp(x, 0.5, zeros), x)
+    turned = warp(x, 0.5, of_matrix([[0, -1, 0], [1, 0, 0]], 0.5))
+    torch.testing.assert_close(turned, x.rot90(1, (2, 3)))
+    shifted = warp(x, 0.2, of_matrix([[1, 0, 2 * 2 / 8], [0, 1, 0]], 0.2))  # two pixels of a side of eight
+    torch.testing.assert_close(shifted[..., :6], x[..., 2:])
+    assert (shifted[..., 6:] == 0).all()
+
+
+def test_each_image_has_a_warp_of_its_own() -> None:
+    x = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0)).repeat(3, 1, 1, 1)
+    normals = torch.randn(3, 2, 3, generator=torch.Generator().manual_seed(1))
+    together = warp(x, 0.2, normals)
+    assert not torch.equal(together[0], together[1])
+    torch.testing.assert_close(warp(x[1:2], 0.2, normals[1:2])[0], together[1])

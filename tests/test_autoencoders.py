@@ -23,6 +23,7 @@ from unit import draws
 from unit.config import Config, ConfigError
 from unit.core.likelihood import likelihood_of
 from unit.core.regularizer import SCALES, imbalance_in_groups
+from unit.data.augmentation import warp
 from unit.data.batches import Share
 from unit.data.digit_batches import DigitBatch
 from unit.methods.aae import AAE
@@ -715,15 +716,24 @@ def test_smoothness_is_the_divergence_under_the_change_that_changes_categories_m
     assert all(parameter.requires_grad for parameter in e.parameters())
 
 
+def test_with_a_warp_smoothness_is_the_divergence_under_both() -> None:
+    keys = {"model__combined": 2.0, "model__smoothness": 3.0, "model__radius": 0.5}
+    method, batch = made(SemiAAE, "aae_cluster", **keys, model__warp=0.2)
+    e, k, x = method.networks["encoder"], method.settings.categories, batch.x
+    y = e(x)[:, :k].softmax(1)
+    change = method.perturbation(x, y.detach(), noise_of(batch, "perturbation", 1, 16, 16))
+    moved = e(warp(x + change, 0.2, noise_of(batch, "warp", 2, 3)))[:, :k].softmax(1)
+    *_, phase = method.phases(method.networks, batch, recompute=False)
+    close(phase.terms["smoothness"], (y * (y / moved).log()).sum(1).mean())
+
+
 def test_balance_adds_the_imbalance_of_the_categories() -> None:
-    method, batch = made(SemiAAE, "aae_cluster balanced", model__smoothness=0.0, model__balance=5.0)
-    (_, without), (_, phase) = (
-        list(m.phases(m.networks, batch, recompute=False))
-        for m in (made(SemiAAE, "aae_cluster balanced", model__smoothness=0.0, model__balance=0.0)[0], method)
-    )
-    y = method.network.code(batch.x).y
-    close(phase.terms["imbalance"], imbalance_in_groups(y, 2))
-    close(phase.loss, without.loss + 5 * imbalance_in_groups(y, 2))
+    method, batch = made(SemiAAE, "aae_cluster balanced", model__balance=5.0)
+    plain, _ = made(SemiAAE, "aae_cluster balanced", model__balance=0.0)
+    expected = imbalance_in_groups(method.network.code(batch.x).y, 2)
+    (_, without), (_, phase) = (list(m.phases(m.networks, batch, recompute=False)) for m in (plain, method))
+    close(phase.terms["imbalance"], expected)
+    close(phase.loss, without.loss + 5 * expected)
 
 
 def test_a_normalised_encoder_sees_images_less_the_mean_of_those_it_trains_on(tmp_path: Path) -> None:

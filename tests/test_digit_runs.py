@@ -309,6 +309,10 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         "aae_cluster", {"model.balance": 2}, "model.balance: expected 0 without model.combined, got 2",
     ),
     "less than balanced": ("aae_cluster", {"model.balance": -1}, "model.balance: expected at least 0, got -1"),
+    "a warp without smoothness": (
+        "aae_cluster", {"model.warp": 0.1}, "model.warp: expected 0 without model.smoothness, got 0.1",
+    ),
+    "a negative warp": ("aae_cluster", {"model.warp": -1}, "model.warp: expected at least 0, got -1"),
     "balance of one": ("aae_cluster", {"model.group": 1}, "model.group: expected at least 2, got 1"),
     "no whole groups of categories": (
         "aae_cluster balanced", {"model.group": 3}, "model.group: 4 images a process and part are no whole groups of 3",

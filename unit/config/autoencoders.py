@@ -295,6 +295,9 @@ class CategoricalAAEModelConfig(AdversarialConfig):
     that changes them most; needs model.combined (0: none)"""
     radius: float = 1.0
     """length of that change, as a vector of pixels in [0, 1]"""
+    warp: float = 0.0
+    """strength of a random affine map under which, beside that change, the categories are to stay the same: standard
+    deviation of its difference from the identity (0: none)"""
     balance: float = 0.0
     """weight of the KL divergence between the mean of the images' categories and equal shares, which keeps all
     categories in use; needs model.combined (0: none)"""
@@ -316,11 +319,16 @@ class CategoricalAAEModelConfig(AdversarialConfig):
         above_0("model.classification", self.classification)
         at_least("model.smoothness", self.smoothness, 0)
         above_0("model.radius", self.radius)
+        at_least("model.warp", self.warp, 0)
         at_least("model.balance", self.balance, 0)
         at_least("model.group", self.group, 2)
-        for key, weight in (("smoothness", self.smoothness), ("balance", self.balance)):
-            if weight and not self.combined:
-                raise ConfigError(f"model.{key}: expected 0 without model.combined, got {weight}")
+        for key, value, needed in (
+            ("smoothness", self.smoothness, "combined"),
+            ("balance", self.balance, "combined"),
+            ("warp", self.warp, "smoothness"),
+        ):
+            if value and not getattr(self, needed):
+                raise ConfigError(f"model.{key}: expected 0 without model.{needed}, got {value}")
         if self.normalized and self.architecture != "mlp":
             raise ConfigError(f"model.normalized: expected false with model.architecture {self.architecture}, got true")
 

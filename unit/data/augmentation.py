@@ -1,4 +1,5 @@
-"""Augmentation of a batch on the training device: mirror, enlarge, colour jitter, and the cast to [-1, 1].
+"""Augmentation of a batch on the training device: mirror, enlarge, colour jitter, and the cast to [-1, 1]; and for
+digits an affine warp.
 
 Every draw comes with the batch as uniform numbers u (B, 10), so that an image's augmentation is a function of its key
 (draws.py) and not of the batch that it happens to be in. u[:, :2] placed the crop.
@@ -41,6 +42,16 @@ def enlarge(x: Tensor, factor: Tensor, place: Tensor) -> Tensor:
     theta[:, :, 2] = shift.flip(1)  # (top, left) to (x, y)
     grid = F.affine_grid(theta, list(x.shape), align_corners=False)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def warp(x: Tensor, strength: float, normals: Tensor) -> Tensor:
+    """Turn, shear, scale and shift by a random affine map of the plane, in which the image is [−1, 1]²: the identity
+    plus `strength` times `normals`, of which the shift takes a third; outside are zeros. x (B, C, H, W), normals
+    (B, 2, 3)."""
+    theta = torch.eye(2, 3, dtype=x.dtype, device=x.device) + strength * normals.to(x.dtype)
+    theta[:, :, 2] /= 3
+    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid, align_corners=False)
 
 
 def colour_jitter(x: Tensor, amount: Tensor, strength: float) -> Tensor:

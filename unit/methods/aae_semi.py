@@ -5,9 +5,9 @@ Notation: y is the category's probabilities (B, K), z the style (B, d). With `he
 dimensions, y's learned point plus z (section 7).
 
 Three things are not in the paper. With `smoothness` the categories are to be the same all around an image: virtual
-adversarial training (Miyato et al., Virtual Adversarial Training, 2018). With `balance` they are to be used alike,
-which a discriminator that sees one code at a time brings about unsteadily. With `normalized` the encoder's images are
-centred and its layers normalised: only so do smooth clusters form.
+adversarial training (Miyato et al., Virtual Adversarial Training, 2018), and with `warp` under small affine maps too.
+With `balance` they are to be used alike, which a discriminator that sees one code at a time brings about unsteadily.
+With `normalized` the encoder's images are centred and its layers normalised: only so do smooth clusters form.
 """
 
 import itertools
@@ -22,6 +22,7 @@ from unit.config.autoencoders import CategoricalAAEModelConfig, ClusterAAEConfig
 from unit.core.likelihood import likelihood_of
 from unit.core.prior import Categorical, Normal
 from unit.core.regularizer import imbalance_in_groups
+from unit.data.augmentation import warp
 from unit.data.batches import Batches, Share
 from unit.data.digit_batches import DigitBatch, DigitBatches, open_batches
 from unit.losses import fooling_loss
@@ -160,7 +161,8 @@ class SemiAAE(Method[DigitBatch]):
         x = corrupted(batch, settings.noise)
         seen = [x]
         if settings.smoothness:
-            seen.append(x + self.perturbation(x, y, batch.normals("perturbation", *x.shape[1:])))
+            changed = x + self.perturbation(x, y, batch.normals("perturbation", *x.shape[1:]))
+            seen.append(warp(changed, settings.warp, batch.normals("warp", 2, 3)) if settings.warp else changed)
         if known is not None:
             seen.append(corrupted(known, settings.noise, "labelled noise"))
         codes = [self.network.split(part) for part in wrapped["encoder"](torch.cat(seen)).split([*map(len, seen)])]
