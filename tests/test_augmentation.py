@@ -201,27 +201,36 @@ def test_the_batch_is_not_changed_in_place() -> None:
     assert torch.equal(x, x_before) and torch.equal(u, u_before)
 
 
-def of_matrix(rows: list[list[float]], strength: float) -> Tensor:
-    """The draws that make a warp of this strength the affine map (2, 3)."""
-    normals = (torch.tensor(rows, dtype=torch.float64) - torch.eye(2, 3, dtype=torch.float64)) / strength
-    normals[:, 2] *= 3
-    return normals[None]
+Two = tuple[float, float]
 
 
-def test_a_warp_is_the_identity_plus_strength_times_its_draws() -> None:
+def warps(*, shift: Two = (0, 0), logs: Two = (0, 0), angle: float = 0, shear: float = 0) -> Tensor:
+    """The draws (1, 6) of which strength 0.5 makes these: shifts in pixels of 8, radians."""
+    own = torch.tensor([*shift, *logs, angle, shear], dtype=torch.float64)
+    return (own / (0.5 * torch.tensor([1, 1, 0.5, 0.5, 1, 1])))[None]
+
+
+def test_a_warp_turns_shears_stretches_and_shifts() -> None:
     x = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    zeros = torch.zeros(1, 2, 3)
-    torch.testing.assert_close(warp(x, 0.5, zeros), x)
-    turned = warp(x, 0.5, of_matrix([[0, -1, 0], [1, 0, 0]], 0.5))
-    torch.testing.assert_close(turned, x.rot90(1, (2, 3)))
-    shifted = warp(x, 0.2, of_matrix([[1, 0, 2 * 2 / 8], [0, 1, 0]], 0.2))  # two pixels of a side of eight
-    torch.testing.assert_close(shifted[..., :6], x[..., 2:])
-    assert (shifted[..., 6:] == 0).all()
+    torch.testing.assert_close(warp(x, 0.5, warps()), x)
+    torch.testing.assert_close(warp(x, 0.5, warps(angle=math.pi / 2)), x.rot90(-1, (2, 3)))
+    shifted = warp(x, 0.5, warps(shift=(2, 1)))  # to the right, down
+    torch.testing.assert_close(shifted[..., 1:, 2:], x[..., :-1, :-2])
+    assert max(shifted[..., :1, :].max(), shifted[..., :2].max()) < 1e-12
+    ramp = torch.arange(8, dtype=torch.float64) - 3.5
+    wide = warp(ramp.expand(1, 1, 8, 8), 0.5, warps(logs=(math.log(2), 0)))
+    torch.testing.assert_close(wide, (ramp / 2).expand(1, 1, 8, 8))  # what was at 1 is at 2 now
+    inner = slice(3, 5)  # a shear that takes nothing from outside
+    sheared = warp(ramp.expand(1, 1, 8, 8), 0.5, warps(shear=math.atan(1)))
+    moved = (ramp[None, inner] - sheared[0, 0][inner, inner]) / ramp[inner, None]
+    torch.testing.assert_close(moved.abs(), torch.ones_like(moved))
+    level = ramp[:, None].expand(1, 1, 8, 8)
+    torch.testing.assert_close(warp(level, 0.5, warps(shear=math.atan(1)))[..., inner, inner], level[..., inner, inner])
 
 
 def test_each_image_has_a_warp_of_its_own() -> None:
     x = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0)).repeat(3, 1, 1, 1)
-    normals = torch.randn(3, 2, 3, generator=torch.Generator().manual_seed(1))
+    normals = torch.randn(3, 6, generator=torch.Generator().manual_seed(1))
     together = warp(x, 0.2, normals)
     assert not torch.equal(together[0], together[1])
     torch.testing.assert_close(warp(x[1:2], 0.2, normals[1:2])[0], together[1])

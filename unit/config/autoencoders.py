@@ -296,8 +296,8 @@ class CategoricalAAEModelConfig(AdversarialConfig):
     radius: float = 1.0
     """length of that change, as a vector of pixels in [0, 1]"""
     warp: float = 0.0
-    """strength of a random affine map under which, beside that change, the categories are to stay the same: standard
-    deviation of its difference from the identity (0: none)"""
+    """strength of a random affine map under which, with that change, the categories are to stay the same: standard
+    deviation of its angle in radians and of its shear, with half as much stretch (0: none)"""
     balance: float = 0.0
     """weight of the KL divergence between the mean of the images' categories and equal shares, which keeps all
     categories in use; needs model.combined (0: none)"""

@@ -8,6 +8,7 @@ Every draw comes with the batch as uniform numbers u (B, 10), so that an image's
 import math
 
 import kornia.enhance as enhance
+import kornia.geometry.transform as transform
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -45,13 +46,23 @@ def enlarge(x: Tensor, factor: Tensor, place: Tensor) -> Tensor:
 
 
 def warp(x: Tensor, strength: float, normals: Tensor) -> Tensor:
-    """Turn, shear, scale and shift by a random affine map of the plane, in which the image is [−1, 1]²: the identity
-    plus `strength` times `normals`, of which the shift takes a third; outside are zeros. x (B, C, H, W), normals
-    (B, 2, 3)."""
-    theta = torch.eye(2, 3, dtype=x.dtype, device=x.device) + strength * normals.to(x.dtype)
-    theta[:, :, 2] /= 3
-    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
-    return F.grid_sample(x, grid, align_corners=False)
+    """Turn, shear, stretch and shift at random about the middle; zeros come in from outside: x (B, C, H, W).
+
+    The standard deviation of the angle (in radians) and of the horizontal shear is `strength`, that of the logs of both
+    sides' factors half of it, and that of the shifts an eighth of it in sides; the draws are N(0, 1), (B, 6).
+    """
+    height, width = x.shape[2:]
+    amount = strength * normals.to(x.dtype)
+    sides = torch.tensor([width, height], dtype=x.dtype, device=x.device)
+    matrix = transform.get_affine_matrix2d(
+        translations=amount[:, :2] / 8 * sides,
+        center=((sides - 1) / 2).expand(len(x), 2),
+        scale=(amount[:, 2:4] / 2).exp(),
+        angle=amount[:, 4].rad2deg(),
+        sx=amount[:, 5],
+    )
+    warped: Tensor = transform.warp_affine(x, matrix[:, :2], (height, width), align_corners=True)
+    return warped
 
 
 def colour_jitter(x: Tensor, amount: Tensor, strength: float) -> Tensor:

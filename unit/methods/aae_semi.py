@@ -162,7 +162,7 @@ class SemiAAE(Method[DigitBatch]):
         seen = [x]
         if settings.smoothness:
             changed = x + self.perturbation(x, y, batch.normals("perturbation", *x.shape[1:]))
-            seen.append(warp(changed, settings.warp, batch.normals("warp", 2, 3)) if settings.warp else changed)
+            seen.append(warp(changed, settings.warp, batch.normals("warp", 6)) if settings.warp else changed)
         if known is not None:
             seen.append(corrupted(known, settings.noise, "labelled noise"))
         codes = [self.network.split(part) for part in wrapped["encoder"](torch.cat(seen)).split([*map(len, seen)])]
