@@ -119,3 +119,28 @@ def test_pruning_keeps_the_newest(tmp_path: Path) -> None:
         checkpoint.save(checkpoint.folder_of(tmp_path, step), state(step))
     checkpoint.prune(tmp_path, 2)
     assert [path.name for path in checkpoint.list_of(tmp_path)] == ["step-00000002", "step-00000010"]
+
+
+def test_moments_lie_in_memory_as_their_parameter_does() -> None:
+    """On a GPU weights are channels last, and a fused Adam pairs numbers by where they lie."""
+
+    def optimizer() -> tuple[torch.nn.Conv2d, torch.optim.Adam]:
+        torch.manual_seed(0)
+        conv = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+        return conv, torch.optim.Adam(conv.parameters(), fused=True)
+
+    def step(conv: torch.nn.Conv2d, adam: torch.optim.Adam, seed: int) -> None:
+        x = torch.randn(2, 3, 5, 5, generator=torch.Generator().manual_seed(seed))
+        conv(x).square().sum().backward()
+        adam.step()
+        adam.zero_grad()
+
+    (conv, adam), (other, resumed) = optimizer(), optimizer()
+    step(conv, adam, 1)
+    saved = {key: value.clone() for key, value in checkpoint.optimizer_tensors(adam).items()}
+    other.load_state_dict(conv.state_dict())
+    checkpoint.fill_optimizer(resumed, saved, checkpoint.optimizer_scalars(adam))
+    assert resumed.state[other.weight]["exp_avg"].stride() == other.weight.stride() != (27, 9, 3, 1)
+    step(conv, adam, 2)
+    step(other, resumed, 2)
+    assert torch.equal(conv.weight, other.weight)

@@ -528,3 +528,23 @@ def test_the_generators_head_has_the_kernel_that_it_is_given() -> None:
     last = private[-2]
     assert isinstance(last, nn.Conv2d) and last.kernel_size == (7, 7) and last.padding == (3, 3)
     assert isinstance(private[-1], nn.Tanh)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_gradient_of_one_image_is_right_in_the_layout_of_the_training(device: str) -> None:
+    """torch 2.15's instance norm has wrong gradients for one image on a CPU where they come channels last."""
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+    layout = torch.channels_last if device == "cuda" else torch.contiguous_format
+    torch.manual_seed(0)
+    block = ResidualBlock(8).double()
+    x = torch.randn(2, 8, 4, 4, dtype=torch.float64)
+    (block(x).tanh().square().sum() / 2).backward()  # of two images at once, which is right in any layout
+    expected = [parameter.grad.clone() for parameter in block.parameters() if parameter.grad is not None]
+    block.zero_grad()
+    block.to(device).to(memory_format=layout)
+    for image in x.split(1):
+        (block(image.to(device).contiguous(memory_format=layout)).tanh().square().sum() / 2).backward()
+    for value, parameter in zip(expected, block.parameters(), strict=True):
+        assert parameter.grad is not None
+        torch.testing.assert_close(parameter.grad.cpu(), value, rtol=1e-9, atol=1e-12)

@@ -127,10 +127,16 @@ def optimizer_scalars(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
 def fill_optimizer(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], groups: list[dict[str, Any]]
 ) -> None:
-    """The inverse of `optimizer_tensors` and `optimizer_scalars`."""
+    """The inverse of `optimizer_tensors` and `optimizer_scalars`.
+
+    Moments are laid out in memory as their parameter is: a fused Adam pairs numbers by where they lie.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         number, name = key.split(".", 1)
+        if value.shape == parameters[int(number)].shape:
+            value = torch.empty_like(parameters[int(number)], dtype=value.dtype, device=value.device).copy_(value)
         state.setdefault(int(number), {})[name] = value
     for group in groups:
         group["betas"] = tuple(group["betas"])

@@ -95,7 +95,9 @@ def train_claimed(config: Config, run: Path, claim: Claim, *, resume: Path | Non
     batches = method.open(share_of(config, accelerator))
     method.to(device)
     for network in method.networks.values():
-        network.to(device).to(memory_format=torch.channels_last)
+        network.to(device)
+        if device.type == "cuda":  # on a CPU torch 2.15's instance norm of one image has wrong gradients then
+            network.to(memory_format=torch.channels_last)
     average = moving_average(method.model, config.optim.ema)
     wrapped: dict[str, nn.Module] = {name: accelerator.prepare(net) for name, net in method.networks.items()}
     # Schedules stay torch's own: one that Accelerate wraps counts once a process.

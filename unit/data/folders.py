@@ -195,10 +195,12 @@ class UnpairedBatches(Batches[UnpairedBatch, Batch]):
         return UnpairedBatch(x_a, x_b, u_a, u_b)
 
     def prepare(self, stored: UnpairedBatch, part: int, device: torch.device) -> Batch:
+        on_gpu = device.type == "cuda"
+
         def augmented(x: Tensor, u: Tensor) -> Tensor:
             x, u = (tensor.to(device, non_blocking=True) for tensor in (x, u))
             y = augment(x, u, flip=self.config.flip, zoom=self.config.zoom, jitter=self.config.jitter)
-            return y.contiguous(memory_format=torch.channels_last)
+            return y.contiguous(memory_format=torch.channels_last) if on_gpu else y
 
         x_a, x_b = augmented(stored.x_a, stored.u_a), augmented(stored.x_b, stored.u_b)
         return Batch(x_a, x_b, self.share.step(part), self.share.positions(part), self.share.seed)
