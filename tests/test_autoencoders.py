@@ -691,6 +691,13 @@ def test_the_categorical_aaes_losses_by_hand(name: str, blur: float, combined: f
         descend(method)
 
 
+def test_the_heads_begin_with_room_for_all() -> None:
+    method, _ = made(SemiAAE, "aae_cluster heads", model__categories=400, model__latent=2)
+    assert method.network.decoder.heads is not None
+    points = method.network.decoder.heads.weight.detach()  # (2, 400), 3 apart in a square of side 60
+    assert points.abs().max() <= 30 and (points.std(dim=1) - 60 / math.sqrt(12)).abs().max() < 1.5
+
+
 @pytest.mark.parametrize("name", ["aae_semi", "aae_cluster"])
 def test_smoothness_is_the_divergence_under_the_change_that_changes_categories_most(name: str) -> None:
     keys = {"model__noise": 0.4, "model__combined": 2.0, "model__radius": 1e-3}

@@ -56,6 +56,9 @@ class Decoder(nn.Module):
     def __init__(self, config: CategoricalAAEModelConfig, size: int) -> None:
         super().__init__()
         self.heads = nn.Linear(config.categories, config.latent, bias=False) if config.heads else None
+        if self.heads is not None:
+            room = config.heads * config.categories ** (1 / config.latent)  # side of a cube for points that far apart
+            nn.init.uniform_(self.heads.weight, -room / 2, room / 2)
         n_in = config.latent if config.heads else config.categories + config.latent
         self.image = digit_decoder(config, size, n_in)
 
