@@ -135,8 +135,9 @@ def fill_optimizer(
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         number, name = key.split(".", 1)
-        if value.shape == parameters[int(number)].shape:
-            value = torch.empty_like(parameters[int(number)], dtype=value.dtype, device=value.device).copy_(value)
+        parameter = parameters[int(number)]
+        if value.shape == parameter.shape:  # the count of steps is a scalar
+            value = torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(value)
         state.setdefault(int(number), {})[name] = value
     for group in groups:
         group["betas"] = tuple(group["betas"])

@@ -68,7 +68,7 @@ class TrainingState:
             self.step = saved.scalars["step"]
             if type(self.step) is not int or self.step != checkpoint.step_of(folder):
                 raise CheckpointError(f"checkpoint {folder} is damaged: it says that it is of step {self.step!r}")
-        except (KeyError, TypeError, AttributeError) as error:
+        except (LookupError, TypeError, AttributeError) as error:
             raise CheckpointError(f"checkpoint {folder} is damaged: {error}") from error
 
 

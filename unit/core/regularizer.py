@@ -61,7 +61,7 @@ def imbalance_in_groups(y: Tensor, group: int) -> Tensor:
     another, averaged over the groups: probabilities (B, K) → a scalar, 0 where all categories are used alike.
 
     Less log K it is the negated entropy of the mean that clustering by mutual information has (Hu et al., Learning
-    Discrete Representations via Information Maximizing Self-Augmented Training, 2017, equation 7).
+    Discrete Representations via Information Maximizing Self-Augmented Training, 2017).
     """
     mean = y.reshape(-1, group, y.shape[1]).mean(1)
     negated: Tensor = (mean * mean.clamp(min=torch.finfo(mean.dtype).tiny).log()).sum(1).mean()
