@@ -192,6 +192,20 @@ def test_another_seed_is_another_training(run: Path, tiny: Tiny, run_command: Co
     assert not any(torch.equal(one[name], other[name]) for name in one if one[name].ndim > 1)
 
 
+def test_moments_of_weights_that_there_are_not_are_refused(
+    run: Path, tiny: Tiny, run_command: Command, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "config.yaml").write_text((run / "config.yaml").read_text())
+    folder = source / "checkpoints" / checkpoint.list_of(run)[-1].name
+    whole = newest(run)
+    adam = {f"999{key}": value for key, value in whole.tensors["adam-translator"].items()}
+    checkpoint.save(folder, checkpoint.Checkpoint(whole.tensors | {"adam-translator": adam}, whole.scalars))
+    said = run_command("train", *tiny(tmp_path / "run", "--run.tracker", "tensorboard", "--resume", str(source)))
+    assert said.code == 2 and f"checkpoint {folder} is damaged" in said.err and "Traceback" not in said.err
+
+
 def test_accumulation_gives_the_same_training(run: Path, tiny: Tiny, run_command: Command, tmp_path: Path) -> None:
     assert run_command("train", *tiny(tmp_path / "parts", "--train.accumulation", "2")).code == 0
     one, other = newest(run).tensors, newest(tmp_path / "parts").tensors
