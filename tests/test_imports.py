@@ -21,7 +21,7 @@ FLOORS: list[set[str]] = [
     {"unit.translation", "unit.report"},
     {"unit.training", "unit.evaluation"},
     {"unit.proof"},
-    {"unit.commands"},
+    {"unit.commands", "unit.cli"},
     {"unit.__main__", "unit.watched", "train", "translate"},
 ]
 

@@ -1,6 +1,5 @@
 """datasets/prepare.py: what comes out is exactly what went in, there whole or not at all."""
 
-import importlib
 import os
 import socket
 import stat
@@ -19,15 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-DATASETS = Path(__file__).resolve().parent.parent / "datasets"
-DATA = Path(os.environ.get("UNIT_DATA", DATASETS.parent.parent / "shared" / "data"))
-sys.path.insert(0, str(DATASETS))  # where a script's own folder stands
+from unit.data.sets import fetch, layout, prepare, recipes, unpack
 
-fetch = importlib.import_module("fetch")
-layout = importlib.import_module("layout")
-prepare = importlib.import_module("prepare")
-recipes = importlib.import_module("recipes")
-unpack = importlib.import_module("unpack")
+DATASETS = Path(__file__).resolve().parents[2] / "datasets"
+DATA = Path(os.environ.get("UNIT_DATA", DATASETS.parent.parent / "shared" / "data"))
 
 FOLDERS = ("trainA", "trainB", "testA", "testB")
 

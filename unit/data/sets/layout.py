@@ -16,7 +16,8 @@ from typing import Literal
 
 from PIL import Image
 from tqdm import tqdm
-from unpack import unpack
+
+from unit.data.sets.unpack import unpack
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 SPLITS = ("train", "val", "test")
