@@ -620,7 +620,7 @@ def test_a_download_is_prepared_once(tiny: Site, tmp_path: Path, capsys: pytest.
 
     before = _files(room)
     assert prepare.main(["maps", "--output", str(room / "maps")]) == 1
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert _files(room) == before
     assert prepare.main(["maps", "--output", str(room / "again")]) == 0
     assert _files(room / "again") == _files(room / "maps")
@@ -673,21 +673,36 @@ def test_what_needs_hands_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "--source" in message
 
 
-def test_a_killed_runs_staging_is_cleaned_and_a_running_ones_respected(
+HOLDER = """
+import sys, time
+from pathlib import Path
+from unit.data.sets.prepare import _staging
+with _staging(Path(sys.argv[1])) as stage:
+    (stage / "result" / "trainA").mkdir(parents=True)
+    (stage / "result" / "trainA" / "stale.png").touch()
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_running_process_is_respected_and_what_a_killed_one_left_is_removed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, stage = _write_pairs(tmp_path / "in", train=1, test=1), tmp_path / ".x.preparing"
-    (stage / "result" / "trainA").mkdir(parents=True)
-    (stage / "result" / "trainA" / "stale.png").write_bytes(b"")
     command = ["maps", "--source", str(source), "--output", str(tmp_path / "x")]
-    with prepare._staging(tmp_path / "x"):
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path / "x")], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "ready\n"
         assert prepare.main(command) == 1
-        assert "another prepare.py is making" in capsys.readouterr().err
-        assert stage.exists()
-    (stage / "result" / "trainA").mkdir(parents=True)
-    (stage / "result" / "trainA" / "stale.png").write_bytes(b"")
+        assert "another process is preparing" in capsys.readouterr().err
+        assert (stage / "result" / "trainA" / "stale.png").exists()
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert (stage / "result" / "trainA" / "stale.png").exists()
     assert prepare.main(command) == 0
-    assert not stage.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "x"]
     assert prepare._counts(tmp_path / "x")["trainA"] == 1
 
 

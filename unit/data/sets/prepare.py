@@ -11,17 +11,16 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from unit.data.sets.fetch import checksum_fault, fetch, record_checksum
 from unit.data.sets.layout import arrange, arrange_celeba, find
 from unit.data.sets.recipes import RECIPES, Recipe
 from unit.data.sets.unpack import unpack
 from unit.data.toymaps import write_toymaps
-
-if sys.platform != "win32":
-    import fcntl
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             else:
                 _prepare(args, target.parent / "downloads", stage, result)
             counts = ", ".join(f"{name} {n}" for name, n in sorted(_counts(result).items()))
+            if target.exists():  # empty; on Windows a folder cannot be renamed over another
+                target.rmdir()
             os.replace(result, target)
     except (ValueError, OSError) as error:
         print(f"prepare.py {args.name}: {error}", file=sys.stderr)
@@ -75,23 +76,30 @@ def positive(text: str) -> int:
 
 @contextmanager
 def _staging(target: Path) -> Iterator[Path]:
-    """A hidden folder beside `target`, hence on its file system, without what a killed run left."""
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise FileExistsError(f"{target} is there already: remove it or give another --output")
+    """A new hidden folder beside `target`, hence on its file system, that no other process uses.
+
+    Whatever a killed run left there is removed: a lock ends with its process, so a folder that is not locked is stale.
+    Raises FileExistsError if `target` is a file or has something in it, ValueError if another process is preparing it.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
     stage = target.with_name(f".{target.name}.preparing")
-    stage.mkdir(parents=True, exist_ok=True)
-    with open(stage / "lock", "w") as lock:
-        if sys.platform != "win32":  # a lock dies with its process: what is not locked is stale
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ValueError(f"another prepare.py is making {target}") from None
-        try:
-            for stale in (path for path in stage.iterdir() if path.is_dir()):
-                shutil.rmtree(stale)
-            yield stage
-        finally:
-            shutil.rmtree(stage, ignore_errors=True)
+    lock = FileLock(target.with_name(f"{stage.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"another process is preparing {target}") from None
+    try:
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise FileExistsError(f"{target} already exists: remove it or choose another --output")
+        if stage.exists():
+            shutil.rmtree(stage)
+        stage.mkdir()
+        yield stage
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+        with suppress(OSError):  # on Windows an open file stays; there, releasing the lock removes it
+            os.remove(lock.lock_file)
+        lock.release()
 
 
 def _prepare(args: argparse.Namespace, downloads: Path, stage: Path, result: Path) -> None:
