@@ -1,17 +1,15 @@
-"""`python datasets/prepare.py NAME` makes `datasets/NAME/{trainA,trainB,testA,testB}`.
+"""Prepare a data set, `trainA trainB testA testB`: downloaded, taken from a local copy, or drawn (the toy maps).
 
-The images are downloaded, or taken from `--source`, a folder or an archive. Everything is built in
-a hidden folder beside the target and renamed at the end, so the target is whole or absent; a target
-with something in it is never touched. Exit code 0: done; 1: it could not be done, one line on
-stderr says why; 2: the command was wrong.
+Everything is built in a hidden folder beside the output, which is renamed at the end: the output is complete or absent.
+An output folder that has something in it is never touched.
 """
 
 import argparse
 import os
 import shutil
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -20,58 +18,117 @@ from unit.data.sets.fetch import checksum_fault, fetch, record_checksum
 from unit.data.sets.layout import arrange, arrange_celeba, find
 from unit.data.sets.recipes import RECIPES, Recipe
 from unit.data.sets.unpack import unpack
+from unit.data.sets.warn import warn
 from unit.data.toymaps import write_toymaps
 
+__all__ = ["Prepared", "add_arguments", "prepare", "run"]
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; argparse leaves with exit code 2 where the command itself is wrong."""
-    args = _parser().parse_args(argv)
-    target: Path = (args.output or Path("datasets") / args.name).resolve()
-    try:
-        with _staging(target) as stage:
-            result = stage / "result"
-            if args.name == "toymaps":
-                _write_toymaps(result, args)
-            else:
-                _prepare(args, target.parent / "downloads", stage, result)
-            counts = ", ".join(f"{name} {n}" for name, n in sorted(_counts(result).items()))
-            if target.exists():  # empty; on Windows a folder cannot be renamed over another
-                target.rmdir()
-            os.replace(result, target)
-    except (ValueError, OSError) as error:
-        print(f"prepare.py {args.name}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"prepare.py {args.name}: interrupted; a download goes on next time", file=sys.stderr)
-        return 130
-    print(f"{target}: {counts}\nterms: {RECIPES[args.name].terms}")
-    return 0
+TOYMAPS = {"size": 64, "train": 1000, "test": 200, "seed": 0}
+"""What the toy maps are drawn with unless told otherwise."""
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="prepare.py", description="Prepares a data set.")
-    names = parser.add_subparsers(dest="name", metavar="NAME", required=True)
-    for name, recipe in RECIPES.items():
-        command = names.add_parser(name, help=recipe.about, description=recipe.about)
-        command.add_argument("--output", type=Path, help=f"result (default: datasets/{name})")
+@dataclass(frozen=True)
+class Prepared:
+    """A data set that is ready: its folder, the number of images in each folder inside, and the terms of use."""
+
+    folder: Path
+    counts: Mapping[str, int]
+    terms: str
+
+
+def prepare(
+    name: str,
+    *,
+    output: Path,
+    source: Path | None = None,
+    attribute: str | None = None,
+    size: int = TOYMAPS["size"],
+    train: int = TOYMAPS["train"],
+    test: int = TOYMAPS["test"],
+    seed: int = TOYMAPS["seed"],
+) -> Prepared:
+    """Build the data set `name` (a key of RECIPES) in the new or empty folder `output`.
+
+    The images come from `source`, a folder or an archive; without it they are downloaded, and the archive is kept in
+    the folder `downloads` beside `output`. CelebA needs an `attribute`, such as Smiling, which the faces of domain b
+    have and those of domain a lack. The toy maps take `size` (side in pixels), `train` and `test` (images per domain)
+    and `seed`. Warnings go to stderr, each as one line.
+
+    Raises ValueError for a name, an option, an archive or an image that is no good, FileNotFoundError for a source that
+    is missing or incomplete, FileExistsError for an output with something in it, ConnectionError if no mirror delivers,
+    and other OSErrors as the system reports them.
+    """
+    options = {"size": size, "train": train, "test": test, "seed": seed}
+    _check_options(name, source=source, attribute=attribute, drawn=options != TOYMAPS)
+    if source is not None and not source.exists():
+        raise FileNotFoundError(f"no such folder or archive: {source}")
+    target = output.resolve()
+    with _staging(target) as stage:
+        result = stage / "result"
         if name == "toymaps":
-            command.add_argument("--size", type=positive, default=64, help="side in pixels")
-            command.add_argument("--train", type=positive, default=1000, help="images a domain")
-            command.add_argument("--test", type=positive, default=200, help="images a domain")
-            command.add_argument("--seed", type=int, default=0)
+            write_toymaps(result, size=size, train=train, test=test, seed=seed)
+        else:
+            given = source or _download(RECIPES[name], target.parent / "downloads")
+            _build(RECIPES[name], given, result, attribute=attribute, downloaded=source is None)
+        counts = _count(result)
+        if target.exists():  # empty; on Windows a folder cannot be renamed over another
+            target.rmdir()
+        os.replace(result, target)
+    return Prepared(target, counts, RECIPES[name].terms)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` one subcommand per data set, with the options that this set has; `run` takes what it parses."""
+    parser.set_defaults(source=None, attribute=None, **TOYMAPS)
+    names = parser.add_subparsers(prog=parser.prog, dest="name", metavar="NAME", help="a data set", required=True)
+    for name, recipe in RECIPES.items():
+        about = f"{recipe.about}. Terms of use: {recipe.terms}."
+        add = names.add_parser(name, description=about, allow_abbrev=False).add_argument
+        add("--output", type=Path, default=Path("datasets", name), help="a new folder (default: %(default)s)")
+        if name == "toymaps":
+            add("--size", type=_positive, default=TOYMAPS["size"], help="side in pixels (default: %(default)s)")
+            add("--train", type=_positive, default=TOYMAPS["train"], help="images per domain (default: %(default)s)")
+            add("--test", type=_positive, default=TOYMAPS["test"], help="images per domain (default: %(default)s)")
+            add("--seed", type=int, default=TOYMAPS["seed"], help="which towns are drawn (default: %(default)s)")
             continue
-        command.add_argument("--source", type=Path, help="folder or archive, not a download")
+        add("--source", type=Path, help="a folder or an archive that you have, instead of a download")
         if name == "celeba":
-            command.add_argument("--attribute", required=True, help="what B has, as Smiling")
-    return parser
+            add("--attribute", required=True, help="what the faces of domain b have, such as Smiling")
 
 
-def positive(text: str) -> int:
+def run(args: argparse.Namespace) -> Prepared:
+    """Prepare what the arguments of `add_arguments` ask for; raises what `prepare` does."""
+    return prepare(
+        args.name,
+        output=args.output,
+        source=args.source,
+        attribute=args.attribute,
+        size=args.size,
+        train=args.train,
+        test=args.test,
+        seed=args.seed,
+    )
+
+
+def _positive(text: str) -> int:
     """An argparse type: a whole number of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is less than 1")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _check_options(name: str, *, source: Path | None, attribute: str | None, drawn: bool) -> None:
+    """Raise ValueError for an unknown set, or for an option that this set does not have."""
+    if name not in RECIPES:
+        raise ValueError(f"no data set {name!r}; expected one of {', '.join(RECIPES)}")
+    if name == "toymaps" and source is not None:
+        raise ValueError(f"source: toymaps are drawn here, got {source}")
+    if name != "toymaps" and drawn:
+        raise ValueError(f"size, train, test and seed are options of toymaps, not of {name}")
+    if name == "celeba" and attribute is None:
+        raise ValueError("attribute: celeba needs one, such as Smiling")
+    if name != "celeba" and attribute is not None:
+        raise ValueError(f"attribute: only celeba has attributes, got {attribute!r} for {name}")
 
 
 @contextmanager
@@ -102,14 +159,10 @@ def _staging(target: Path) -> Iterator[Path]:
         lock.release()
 
 
-def _prepare(args: argparse.Namespace, downloads: Path, stage: Path, result: Path) -> None:
-    """Builds `result` from the source, or from the archive downloaded before or now."""
-    recipe = RECIPES[args.name]
-    source: Path = args.source or _download(recipe, downloads)
-    downloaded, archived = args.source is None, not source.is_dir()
-    if not source.exists():
-        raise FileNotFoundError(f"no folder or archive {source}")
-    root = stage / "unpacked" if archived else source
+def _build(recipe: Recipe, source: Path, result: Path, *, attribute: str | None, downloaded: bool) -> None:
+    """Build `result` from a folder or an archive; an archive that was downloaded and is damaged is deleted."""
+    archived = not source.is_dir()
+    root = result.with_name("unpacked") if archived else source
     if archived:
         try:
             unpack(source, root)
@@ -117,53 +170,49 @@ def _prepare(args: argparse.Namespace, downloads: Path, stage: Path, result: Pat
             if downloaded:
                 source.unlink()
             raise
-    if args.name == "celeba":
+    if attribute is not None:
         _check_files(recipe, root)
-        faces = stage / "faces"
-        arrange_celeba(root, result, attribute=args.attribute, scratch=faces, move=archived)
+        arrange_celeba(root, result, attribute=attribute, scratch=result.with_name("faces"), move=archived)
     else:
         arrange(root, result, side_a=recipe.side_a, move=archived)
-    _check_counts(recipe, _counts(result), strict=downloaded)
+    _check_counts(recipe, result, strict=downloaded)
     if downloaded:
         record_checksum(source)
 
 
 def _download(recipe: Recipe, downloads: Path) -> Path:
     if not recipe.mirrors:
-        raise FileNotFoundError(f"{recipe.by_hand}; then name that folder by --source")
+        raise FileNotFoundError(f"{recipe.by_hand}; then pass that folder as --source")
     archive = downloads / recipe.archive
     try:
         fetch(archive, recipe.mirrors, checksum=recipe.checksums.get(recipe.archive, ""))
     except ConnectionError as error:
-        raise ConnectionError(f"{error}; get it elsewhere and name it by --source") from error
+        raise ConnectionError(f"{error}; if you have it from elsewhere, pass it as --source") from error
     return archive
 
 
 def _check_files(recipe: Recipe, root: Path) -> None:
-    """Warns of files that are not the published ones."""
+    """Warn of files that differ from the published ones."""
     for name, checksum in recipe.checksums.items():
         path = find(root, name)
         fault = checksum_fault(path, checksum) if path else ""
         if fault:
-            print(f"warning: {path} {fault}", file=sys.stderr)
+            warn(f"{path} {fault}")
 
 
-def _counts(result: Path) -> dict[str, int]:
-    return {folder.name: len(list(folder.iterdir())) for folder in result.iterdir()}
+def _count(result: Path) -> dict[str, int]:
+    """The number of images in each folder."""
+    return {folder.name: len(list(folder.iterdir())) for folder in sorted(result.iterdir())}
 
 
-def _check_counts(recipe: Recipe, counts: dict[str, int], *, strict: bool) -> None:
-    """Holds the counts against the published ones: ValueError if strict, else a warning."""
-    faults = []
-    for expected_in, expected in recipe.counts.items():  # "train" stands for trainA and trainB
-        found = sum(n for name, n in counts.items() if name.startswith(expected_in))
+def _check_counts(recipe: Recipe, result: Path, *, strict: bool) -> None:
+    """Compare the numbers of images with the published ones: a difference is a ValueError if strict, else a warning."""
+    counts, faults = _count(result), []
+    for prefix, expected in recipe.counts.items():  # the prefix "train" stands for trainA and trainB together
+        found = sum(n for name, n in counts.items() if name.startswith(prefix))
         if found != expected:
-            faults.append(f"{expected_in} has {found} images instead of {expected}")
+            faults.append(f"{prefix} has {found} images instead of {expected}")
     if faults and strict:
-        raise ValueError(f"{recipe.archive} is not the known one: {', '.join(faults)}")
+        raise ValueError(f"{recipe.archive} is not the published archive: {', '.join(faults)}")
     if faults:
-        print(f"warning: not the whole known data set: {', '.join(faults)}", file=sys.stderr)
-
-
-def _write_toymaps(result: Path, args: argparse.Namespace) -> None:
-    write_toymaps(result, size=args.size, train=args.train, test=args.test, seed=args.seed)
+        warn(f"not the complete published data set: {', '.join(faults)}")
