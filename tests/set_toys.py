@@ -1,4 +1,4 @@
-"""What the tests of the data sets share: tiny sets in every form, and a web server that misbehaves on request."""
+"""What the tests of the data sets share: tiny sets in every layout, and a web server that misbehaves on request."""
 
 import tarfile
 import threading
@@ -65,15 +65,15 @@ def counts_of(root: Path) -> dict[str, int]:
 
 @dataclass
 class Site:
-    """What the test's server gives, and what it was asked for."""
+    """What the test's server serves, and what it was asked for."""
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     etag: str = '"v1"'
-    ranges: bool = True  # honours Range
+    ranges: bool = True  # honors Range
     content_type: str = "application/gzip"
-    cut: list[int] = field(default_factory=list)  # bytes after which the next answers break off
-    errors: list[int] = field(default_factory=list)  # statuses of the next answers
+    cut: list[int] = field(default_factory=list)  # bytes after which the next responses break off
+    errors: list[int] = field(default_factory=list)  # statuses of the next responses
     asked: list[tuple[str, str]] = field(default_factory=list)  # path, Range
 
 

@@ -1,4 +1,4 @@
-"""`unit data NAME`: what comes out is exactly what went in, there whole or not at all."""
+"""`unit data NAME`: the output is exactly what went in, and it is complete or absent."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ DATA = Path(os.environ.get("UNIT_DATA", DATASETS.parent.parent / "shared" / "dat
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """A server on this machine, no waits between attempts, and no proxy in the way."""
+    """A server on this machine, without pauses between attempts and without a proxy."""
     monkeypatch.setattr(fetch, "PAUSE", 0.0)
     monkeypatch.setenv("no_proxy", "*")
     with serving() as served:
@@ -37,7 +37,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 @pytest.fixture
 def tiny(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """The recipe of `maps`, made to a tiny archive that the test's server holds."""
+    """A recipe for `maps` whose archive is tiny and comes from the test's server."""
     root = write_pairs(tmp_path / "made" / "maps", train=2, val=1)
     archive = tar_folder(tmp_path / "made" / "maps.tar.gz", root)
     site.files["/maps.tar.gz"] = archive.read_bytes()
@@ -54,7 +54,7 @@ def tiny(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 def test_a_download_is_prepared_once(tiny: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     room = tmp_path / "room"
-    (room / "maps").mkdir(parents=True)  # an empty target is no obstacle
+    (room / "maps").mkdir(parents=True)  # an empty output folder is no obstacle
     assert data(["maps", "--output", str(room / "maps")]) == 0
     assert capsys.readouterr().out.startswith(f"{room / 'maps'}: testA 1, testB 1, trainA 2")
     assert counts_of(room / "maps") == named(2, 2, 1, 1)
@@ -92,7 +92,7 @@ def test_a_download_with_other_counts_is_an_error_and_a_source_a_warning(
 def test_a_broken_download_is_not_kept(tiny: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tiny.files["/maps.tar.gz"] = tiny.files["/maps.tar.gz"][:-20]
     assert data(["maps", "--output", str(tmp_path / "room" / "maps")]) == 1
-    assert "not a whole zip or tar archive" in capsys.readouterr().err
+    assert "not a complete zip or tar archive" in capsys.readouterr().err
     assert files_of(tmp_path / "room") == {}
 
 
@@ -111,7 +111,7 @@ def test_an_offline_machine_is_told_the_mirrors_and_the_way_out(
     assert not list(tmp_path.iterdir())
 
 
-def test_what_needs_hands_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_set_without_mirrors_says_what_to_download(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert data(["celeba", "--attribute", "Male", "--output", str(tmp_path / "x")]) == 1
     message = capsys.readouterr().err
     assert message.count("\n") == 1
@@ -187,7 +187,7 @@ def test_the_result_goes_below_the_current_folder(
 
 
 @pytest.mark.parametrize("command", [[], ["--help"]])
-def test_the_sets_are_listed_one_a_line(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_sets_are_listed_one_per_line(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert data(command) == 0
     lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
     for name, recipe in recipes.RECIPES.items():
@@ -223,7 +223,7 @@ def test_a_missing_source_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert not list(tmp_path.iterdir())
 
 
-def test_prepare_answers_what_it_made(tmp_path: Path) -> None:
+def test_prepare_returns_what_it_made(tmp_path: Path) -> None:
     source = write_folders(tmp_path / "in", count=1)
     prepared = prepare.prepare("cat2dog", output=tmp_path / "x", source=source)
     assert prepared == prepare.Prepared(tmp_path / "x", named(1, 2, 1, 2), recipes.RECIPES["cat2dog"].terms)

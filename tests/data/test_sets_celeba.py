@@ -49,7 +49,7 @@ def test_celeba_is_split_by_attribute_and_official_partition(
     assert sum(counts_of(out).values()) == len(SMILES)
     assert files_of(root) == before
     warned = capsys.readouterr().err
-    assert "list_attr_celeba.txt has the md5" in warned
+    assert "list_attr_celeba.txt has md5" in warned
     assert "train has 4 images instead of 162770" in warned
 
 
@@ -63,10 +63,10 @@ def test_celeba_without_partition_tests_on_the_last_tenth(tmp_path: Path, capsys
 @pytest.mark.parametrize(
     ("attribute", "spoil", "message"),
     [
-        ("Smilling", "", "no attribute 'Smilling'; allowed: Young, Smiling"),
-        ("Young", "", "trainA of Young would be empty"),
-        ("Smiling", "Anno/list_attr_celeba.txt", "does not hold 2 times 1 or -1"),
-        ("Smiling", "Anno/list_eval_partition.txt", "must be a file name and 0, 1 or 2"),
+        ("Smilling", "", "no attribute 'Smilling'; expected one of Young, Smiling"),
+        ("Young", "", "trainA would be empty for Young"),
+        ("Smiling", "Anno/list_attr_celeba.txt", "expected 1 or -1 for each of 2 attributes"),
+        ("Smiling", "Anno/list_eval_partition.txt", "expected a file name and 0, 1 or 2"),
     ],
 )
 def test_celebas_faults_are_one_line(

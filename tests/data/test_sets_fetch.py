@@ -1,4 +1,4 @@
-"""unit.data.sets.fetch: a download is the mirror's file, whole, or no file at all."""
+"""unit.data.sets.fetch: a download is the mirror's file, complete or absent."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from unit.data.sets import fetch
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """A server on this machine, no waits between attempts, and no proxy in the way."""
+    """A server on this machine, without pauses between attempts and without a proxy."""
     monkeypatch.setattr(fetch, "PAUSE", 0.0)
     monkeypatch.setenv("no_proxy", "*")
     with serving() as served:
@@ -149,7 +149,7 @@ def test_the_first_downloads_checksum_holds_for_later_ones(site: Site, tmp_path:
     fetch.fetch(archive, [f"{site.url}/x.zip"])
     fetch.record_checksum(archive)
     archive.write_bytes(b"changed")
-    with pytest.raises(ValueError, match="remove it to download it again"):
+    with pytest.raises(ValueError, match="delete it to download it again"):
         fetch.fetch(archive, [f"{site.url}/x.zip"])
     archive.unlink()
     site.files["/x.zip"] = b"another"

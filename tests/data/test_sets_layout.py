@@ -1,4 +1,4 @@
-"""unit.data.sets.layout: images reach their folders without the change of a pixel."""
+"""unit.data.sets.layout: every image reaches its folder, and no pixel changes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -104,14 +104,14 @@ def _same_stem(root: Path) -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (_no_test, "only train images"),
+        (_no_test, "has training images only"),
         (_empty_split, "no images in"),
-        (_no_b, "no folder .*trainB"),
+        (_no_b, "no such folder: .*trainB"),
         (_two_sets, "more than one data set"),
         (_too_deep, "no trainA or train folder"),
-        (_odd_pair, "odd.png: 7 pixels wide"),
+        (_odd_pair, "odd.png: it is 7 pixels wide"),
         (_cut_image, "cannot split the pair .*cut.png"),
-        (_same_stem, "two pairs are called 0"),
+        (_same_stem, "two pairs are named 0"),
     ],
 )
 def test_an_unfit_source_is_one_line_and_leaves_nothing(

@@ -1,4 +1,4 @@
-"""unit.data.sets.unpack: an archive comes out as it went in, or is refused before it does harm."""
+"""unit.data.sets.unpack: an archive is unpacked exactly, or refused before it does harm."""
 
 import stat
 import tarfile
@@ -91,7 +91,7 @@ def test_too_many_bytes_or_files_are_refused(
 
 def test_a_name_that_comes_twice_is_refused(tmp_path: Path) -> None:
     archive = _tar_of(tmp_path / "set.tar", tarfile.TarInfo("x"), tarfile.TarInfo("x"))
-    with pytest.raises(ValueError, match="'x' is there twice"):
+    with pytest.raises(ValueError, match="'x' is a name that occurs twice"):
         unpack.unpack(archive, tmp_path / "out")
 
 
@@ -111,5 +111,5 @@ def test_a_damaged_archive_is_a_value_error(tmp_path: Path, name: str, damage: s
         archive.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
     else:
         archive.write_text("<html>not here</html>")
-    with pytest.raises(ValueError, match="not a whole zip or tar archive"):
+    with pytest.raises(ValueError, match="not a complete zip or tar archive"):
         unpack.unpack(archive, tmp_path / "out")

@@ -1,19 +1,18 @@
-"""Downloads one archive from the first of its mirrors that gives it whole.
+"""Download an archive from the first mirror that delivers all of it.
 
-Bytes go to `ARCHIVE.part`, and `ARCHIVE.part.from` names their address and version (the server's
-ETag or Last-Modified). A later attempt, or a later run, goes on from there by HTTP Range on
-condition (If-Range) that the server still has that version; a server that ignores either sends the
-whole file, and the part starts anew.
+Bytes are written to `ARCHIVE.part`; `ARCHIVE.part.from` records the URL and the version (the server's ETag or
+Last-Modified) that they belong to. A later attempt, or a later run, resumes with an HTTP Range request on the condition
+(If-Range) that the server still has this version. A server that ignores either sends the whole file, and the download
+starts over.
 
-A checksum is written `ALGORITHM:HEX`. Where none is published, the SHA-256 of the first good
-download is kept in `ARCHIVE.sha256` (the form of sha256sum) and every later one is held against it:
-that finds a changed file, not a file that was wrong from the first.
+A checksum is written `ALGORITHM:HEX`. Where none is published, the SHA-256 of the first good download is kept in
+`ARCHIVE.sha256`, in the format of sha256sum, and every later download must match it. That detects a file that has
+changed, not one that was wrong from the start.
 """
 
 import hashlib
 import http.client
 import socket
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -22,14 +21,18 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-TIMEOUT = 20.0  # seconds without a byte
-ATTEMPTS = 3  # in a row without progress, on one mirror
-PAUSE = 1.0  # seconds before the second attempt, doubled before each further one
-BLOCK = 2**18
+from unit.data.sets.warn import warn
+
+__all__ = ["checksum_fault", "fetch", "record_checksum"]
+
+TIMEOUT = 20.0  # seconds without receiving a byte
+ATTEMPTS = 3  # per mirror, in a row without progress
+PAUSE = 1.0  # seconds before the second attempt; doubled before each further one
+BLOCK = 2**18  # bytes per read
 
 
 class _MirrorError(Exception):
-    """This mirror cannot give the file; `again` says that another attempt may help."""
+    """This mirror did not deliver the file; `again` says whether another attempt may help."""
 
     def __init__(self, reason: str, *, again: bool = False) -> None:
         super().__init__(reason)
@@ -37,15 +40,15 @@ class _MirrorError(Exception):
 
 
 def fetch(archive: Path, mirrors: Sequence[str], *, checksum: str = "") -> None:
-    """Makes `archive` the file that the mirrors hold; a file already there is only checked.
+    """Download `archive` from the mirrors, in turn; if it exists already, only check it.
 
-    Raises ConnectionError, naming what became of each mirror, where none gives the file, and
-    ValueError where a file already there has another checksum.
+    Raises ConnectionError, with the reason for each mirror, if none delivers the file, and ValueError if an existing
+    file does not have the expected checksum.
     """
     if archive.exists():
         fault = checksum_fault(archive, checksum or _recorded(archive))
         if fault:
-            raise ValueError(f"{archive} {fault}; remove it to download it again")
+            raise ValueError(f"{archive} {fault}; delete it to download it again")
         return
     archive.parent.mkdir(parents=True, exist_ok=True)
     part = archive.with_name(f"{archive.name}.part")
@@ -69,16 +72,16 @@ def fetch(archive: Path, mirrors: Sequence[str], *, checksum: str = "") -> None:
 
 
 def checksum_fault(path: Path, checksum: str) -> str:
-    """What is wrong with the file under a checksum `ALGORITHM:HEX`, or the empty string."""
+    """How the file differs from a checksum `ALGORITHM:HEX`, or the empty string if it matches or none is known."""
     if not checksum:
         return ""
     algorithm, _, expected = checksum.partition(":")
     found = _digest(path, algorithm)
-    return "" if found == expected else f"has the {algorithm} {found}, not {expected}"
+    return "" if found == expected else f"has {algorithm} {found} instead of {expected}"
 
 
 def record_checksum(archive: Path) -> None:
-    """Keeps the SHA-256 of an archive that proved good, unless one is kept already."""
+    """Record the SHA-256 of an archive that proved good, unless one is on record already."""
     if not _recorded(archive):
         _record(archive).write_text(f"{_digest(archive, 'sha256')}  {archive.name}\n", "utf-8")
 
@@ -110,7 +113,7 @@ def _size(part: Path) -> int:
 
 
 def _download(url: str, part: Path) -> None:
-    """Completes `part` from one mirror, in as many attempts as make progress."""
+    """Complete `part` from one mirror, with as many attempts as make progress."""
     failures, most = 0, _size(part)
     while True:
         try:
@@ -121,13 +124,13 @@ def _download(url: str, part: Path) -> None:
             most = max(most, _size(part))
             if not error.again or failures == ATTEMPTS:
                 raise
-            print(f"warning: {url}: {error}; trying again", file=sys.stderr)
+            warn(f"{url}: {error}; trying again")
             time.sleep(PAUSE * 2 ** (failures - 1))
 
 
 def _attempt(url: str, part: Path) -> None:
-    """One request, from where `part` ends if it came from this address."""
-    have, headers = 0, {"User-Agent": "unit-prepare", "Accept-Encoding": "identity"}
+    """Make one request, starting where `part` ends if it came from this URL."""
+    have, headers = 0, {"User-Agent": "unit-data", "Accept-Encoding": "identity"}
     if part.exists() and _origin(part).exists():
         origin, _, version = _origin(part).read_text("utf-8").partition("\n")
         if origin == url and version:
@@ -141,9 +144,9 @@ def _attempt(url: str, part: Path) -> None:
                 again = error.code >= 500 or error.code in (408, 429)
                 raise _MirrorError(f"HTTP {error.code}", again=again) from error
             if error.headers.get("Content-Range") == f"bytes */{have}":
-                return  # the part is the whole file already
+                return  # the part is already the whole file
         part.unlink(missing_ok=True)
-        raise _MirrorError("no such range", again=True) from error
+        raise _MirrorError("the server does not have the requested range", again=True) from error
     except urllib.error.URLError as error:
         hopeless = isinstance(error.reason, (socket.gaierror, ConnectionRefusedError))
         raise _MirrorError(str(error.reason), again=not hopeless) from error
@@ -154,19 +157,19 @@ def _attempt(url: str, part: Path) -> None:
 
 
 def _receive(response: http.client.HTTPResponse, url: str, part: Path, have: int) -> None:
-    """Writes one answer's body, at the end of `part` (206) or in its place (200)."""
+    """Write the body of a response: appended to `part` (status 206) or in its place (status 200)."""
     if response.headers.get_content_type() == "text/html":
-        raise _MirrorError("answered with a web page")
+        raise _MirrorError("sent a web page instead of the file")
     if response.status == 206:
         span, _, length = response.headers.get("Content-Range", "").partition("/")
         if not span.startswith(f"bytes {have}-"):
-            raise _MirrorError("answered with another range")
+            raise _MirrorError("sent another range than requested")
     else:
         have, length = 0, response.headers.get("Content-Length", "")
         etag = response.headers.get("ETag", "")
-        version = "" if etag.startswith("W/") else etag  # a weak tag cannot stand in If-Range
+        version = "" if etag.startswith("W/") else etag  # If-Range does not accept a weak tag
         version = version or response.headers.get("Last-Modified", "")
-        part.unlink(missing_ok=True)  # first, so that no old bytes stand under the new version
+        part.unlink(missing_ok=True)  # first, so that old bytes are never recorded as the new version
         _origin(part).write_text(f"{url}\n{version}", "utf-8")
     total = int(length) if length.isdecimal() else None
     with (
@@ -176,7 +179,7 @@ def _receive(response: http.client.HTTPResponse, url: str, part: Path, have: int
         while block := _read(response):
             bar.update(file.write(block))
     if total is not None and _size(part) != total:
-        raise _MirrorError(f"ended after {_size(part)} of {total} bytes", again=True)
+        raise _MirrorError(f"the transfer ended after {_size(part)} of {total} bytes", again=True)
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:

@@ -1,10 +1,12 @@
-"""Unpacks zip and tar archives that need not be trusted.
+"""Unpack zip and tar archives from sources that need not be trusted.
 
-Only plain files and folders come out: contents are copied, never permissions, owners or times.
-Refused, before its bytes are written: a name that is absolute, climbs with `..` or is not portable;
-a link or a device; a name that comes twice; an encrypted file; more than `MAX_BYTES` or `MAX_FILES`
-altogether, or so many bytes for the archive's size that it is a bomb (images hardly shrink). The
-rules are our own, so they hold on every Python version.
+Only regular files and folders are written: contents are copied, and never permissions, owners or times. An archive is
+refused, before the member at fault is written, for a name that is absolute, contains `..` or is not portable; a link or
+a device; a name that occurs twice; an encrypted file; more than `MAX_BYTES` or `MAX_FILES` altogether; or so many bytes
+for the archive's size that it must be a bomb (images hardly compress).
+
+`tarfile.data_filter` would save none of these rules: zip archives need them too, and the filter admits links and strips
+a leading slash that is refused here.
 """
 
 import lzma
@@ -21,14 +23,16 @@ from typing import IO
 
 from tqdm import tqdm
 
+__all__ = ["unpack"]
+
 MAX_BYTES = 64 * 2**30
 MAX_FILES = 2_000_000
-MAX_RATIO = 50  # unpacked bytes a packed byte, beyond RATIO_FREE
-RATIO_FREE = 64 * 2**20
+MAX_RATIO = 50  # unpacked bytes per packed byte, above RATIO_FREE
+RATIO_FREE = 64 * 2**20  # bytes that any archive may unpack to
 
 _BROKEN = (
     EOFError,
-    NotImplementedError,  # a kind of zip compression that Python lacks
+    NotImplementedError,  # a zip compression method that Python lacks
     lzma.LZMAError,
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -38,7 +42,7 @@ _BROKEN = (
 
 @dataclass(frozen=True)
 class _Member:
-    """One entry of an archive; `open` is None for a folder, `fault` says why it is refused."""
+    """One member of an archive; `open` is None for a folder, and `fault` says why it is refused, if it is."""
 
     name: str
     size: int
@@ -47,31 +51,29 @@ class _Member:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpacks `archive` into the new folder `folder`; what is there after an error is for the
-    caller to remove.
+    """Unpack `archive` into the new folder `folder`. After an error, removing the folder is up to the caller.
 
-    Raises ValueError, in one line, where the archive is of no known kind, cut off, damaged or
-    unsafe.
+    Raises ValueError if the archive is neither zip nor tar, is truncated or damaged, or is unsafe to unpack.
     """
     folder.mkdir(parents=True)
     try:
-        if tarfile.is_tarfile(archive):  # first: a tar that holds a zip may pass for a zip
+        if tarfile.is_tarfile(archive):  # first: a tar that contains a zip may pass for a zip
             with tarfile.open(archive) as packed_tar:
                 _write(_tar_members(packed_tar), archive, folder)
         else:
             with zipfile.ZipFile(archive) as packed_zip:
                 _write(_zip_members(packed_zip), archive, folder)
     except _BROKEN as error:
-        raise ValueError(f"{archive} is not a whole zip or tar archive: {error}") from error
+        raise ValueError(f"{archive} is not a complete zip or tar archive: {error}") from error
     except OSError as error:
-        if error.errno is None:  # gzip and bz2 report damage so; a full disk has a number
-            raise ValueError(f"{archive} is not a whole zip or tar archive: {error}") from error
+        if error.errno is None:  # gzip and bz2 report damage like this; a full disk has an errno
+            raise ValueError(f"{archive} is not a complete zip or tar archive: {error}") from error
         raise
 
 
 def _zip_members(packed: zipfile.ZipFile) -> Iterator[_Member]:
     for info in packed.infolist():
-        kind = stat.S_IFMT(info.external_attr >> 16)  # 0 where the archive was not made on Unix
+        kind = stat.S_IFMT(info.external_attr >> 16)  # 0 if the archive was not made on Unix
         fault = "" if kind in (0, stat.S_IFREG, stat.S_IFDIR) else "a link or a device"
         if info.flag_bits & 1:
             fault = "encrypted"
@@ -84,7 +86,7 @@ def _tar_members(packed: tarfile.TarFile) -> Iterator[_Member]:
         fault = "" if info.isreg() or info.isdir() else "a link or a device"
         opened = None if info.isdir() else partial(packed.extractfile, info)
         yield _Member(info.name, info.size, opened, fault)
-    # tarfile takes a damaged header for the end, and the gzip checksum comes last: read to it.
+    # tarfile takes a damaged header for the end of the archive, and gzip's checksum comes last: read on to the end.
     assert packed.fileobj is not None
     while rest := packed.fileobj.read(2**20):
         if rest.strip(b"\0"):
@@ -99,10 +101,10 @@ def _write(members: Iterator[_Member], archive: Path, folder: Path) -> None:
         total += member.size
         fault = member.fault or _name_fault(member.name)
         if not fault and (total > limit or count > MAX_FILES):
-            fault = f"a bomb: over {limit} bytes or {MAX_FILES} files"
+            fault = f"beyond the limit of {limit} bytes and {MAX_FILES} files: an archive bomb"
         target = folder / member.name
         if not fault and member.open and target.exists():
-            fault = "there twice"
+            fault = "a name that occurs twice"
         if fault:
             raise ValueError(f"{archive} is not safe to unpack: {member.name!r} is {fault}")
         if member.open is None:
@@ -110,16 +112,16 @@ def _write(members: Iterator[_Member], archive: Path, folder: Path) -> None:
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         opened = member.open()
-        assert opened is not None, "a regular member has contents"
+        assert opened is not None, "a regular file has contents"
         with opened, open(target, "xb") as written:
             shutil.copyfileobj(opened, written, 2**20)
 
 
 def _name_fault(name: str) -> str:
-    """Why a member's name is refused, or the empty string; Windows' rules take in those of Unix."""
+    """Why a member's name is refused, or the empty string. Windows' rules include those of Unix."""
     path = PureWindowsPath(name)
     if path.anchor or "\\" in name or "\0" in name:
-        return "an absolute or unportable name"
+        return "an absolute path or not a portable name"
     if ".." in path.parts:
-        return "outside the archive's folder"
+        return "a path that leads out of the folder"
     return ""
