@@ -1,6 +1,7 @@
 """`unit data NAME`: the output is exactly what went in, and it is complete or absent."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -294,6 +295,14 @@ def test_each_recipe_is_complete_and_in_the_readme() -> None:
         assert recipe.mirrors or recipe.by_hand or name == "toymaps"
         assert all(url.startswith("http") and url.endswith(recipe.archive) for url in recipe.mirrors)
         assert all(count > 0 for count in recipe.counts.values())
+
+
+def test_the_readmes_example_is_a_recipe() -> None:
+    _, example, _ = re.split(r"```(?:python)?\n", (DATASETS / "README.md").read_text().split("## How to add one")[1])
+    for name, recipe in eval(f"{{{example}}}", vars(recipes)).items():
+        assert isinstance(recipe, recipes.Recipe)
+        assert recipe.mirrors
+        assert name not in recipes.RECIPES
 
 
 # --- real data ---------------------------------------------------------------------------------
