@@ -17,7 +17,7 @@ import torchvision.datasets
 
 from unit.data.digits import MNIST_FILES, Digits, DigitsError, labelled, read_digits
 
-DATA = Path(os.environ.get("UNIT_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("UNIT_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 TRAIN_IMAGES, TRAIN_LABELS = MNIST_FILES["train"]
 NAMES = [name for pair in MNIST_FILES.values() for name in pair]
 
