@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from test_training import assert_same, newest
 
 from unit import checkpoint
-from unit.data.images import read_image
+from unit.data.decoding import read_image
 from unit.evaluation import digits as evaluation
 from unit.methods.build import method_of
 from unit.model import load_model

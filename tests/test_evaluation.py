@@ -9,7 +9,8 @@ from torch import Tensor
 
 from unit.config.unit import ModelConfig
 from unit.data.batches import Share
-from unit.data.images import read_image, write_image
+from unit.data.decoding import read_image
+from unit.data.images import write_image
 from unit.data.toymaps import PALETTE
 from unit.evaluation.paired import evaluate_maps
 from unit.evaluation.pairing import EPOCHS, pairing, pairing_of

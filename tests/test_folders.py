@@ -16,6 +16,7 @@ from unit.config import RunConfig, TrainConfig
 from unit.config.data import DataConfig
 from unit.config.unit import UnitConfig
 from unit.data.batches import Share
+from unit.data.decoding import ImageError
 from unit.data.folders import (
     DRAWS_PER_IMAGE,
     DataError,
@@ -25,7 +26,6 @@ from unit.data.folders import (
     open_folders,
     training_folders,
 )
-from unit.data.images import ImageError
 from unit.training import share_of, steps_of
 
 SIZE = 16

@@ -33,10 +33,11 @@ from unit.checkpoint import CheckpointError
 from unit.config import Config, strict_yaml
 from unit.config.data import DataConfig
 from unit.config.unit import ModelConfig, UnitConfig
-from unit.data import images as images_module
+from unit.data import decoding
 from unit.data.batches import Share
+from unit.data.decoding import ImageError, read_image
 from unit.data.folders import UnpairedBatches, open_folder
-from unit.data.images import ImageError, find_images, read_image
+from unit.data.images import find_images
 from unit.methods.build import describe
 from unit.methods.translator import Translator
 from unit.model import load, save_model
@@ -218,7 +219,7 @@ def test_a_file_without_permission_is_named_also_to_root(
             raise PermissionError(13, "Permission denied", str(path))
         return open(path, *arguments)
 
-    monkeypatch.setattr(images_module, "open", guarded, raising=False)
+    monkeypatch.setattr(decoding, "open", guarded, raising=False)
     said = run_command("translate", "--model", sound, "--input", tmp_path / "in", "--output", tmp_path / "out")
     assert said.code == 1 and "1 images translated" in said.out
     assert f"  cannot read image {str(tmp_path / 'in' / 'closed.png')!r}: Permission denied" in said.out.splitlines()
@@ -230,9 +231,9 @@ def test_a_file_without_permission_is_named_also_to_root(
 def test_a_file_larger_than_any_image_is_not_read(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     noise().save(tmp_path / f"x{suffix}")
     size = (tmp_path / f"x{suffix}").stat().st_size
-    monkeypatch.setattr(images_module, "MAX_BYTES", size)
+    monkeypatch.setattr(decoding, "MAX_BYTES", size)
     read_image(tmp_path / f"x{suffix}", channels=3)
-    monkeypatch.setattr(images_module, "MAX_BYTES", size - 1)
+    monkeypatch.setattr(decoding, "MAX_BYTES", size - 1)
     with pytest.raises(ImageError, match=f"{size} bytes, not at most {size - 1}"):
         read_image(tmp_path / f"x{suffix}", channels=3)
 
@@ -364,7 +365,7 @@ def test_a_translation_that_is_no_image_fails_alone(tmp_path: Path) -> None:
 
 def test_large_images_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inside, most = [0], [0]
-    load_pixels = images_module._eight_bits
+    load_pixels = decoding._eight_bits
 
     def watched(image: Image.Image) -> Image.Image:
         inside[0] += 1
@@ -373,13 +374,13 @@ def test_large_images_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pyt
         inside[0] -= 1
         return load_pixels(image)
 
-    monkeypatch.setattr(images_module, "_eight_bits", watched)
+    monkeypatch.setattr(decoding, "_eight_bits", watched)
     for number in range(8):
         noise().save(tmp_path / f"{number}.png")
     open_folder(tmp_path, DataConfig(size=16), budget=0)
     assert most[0] > 1
     most[0] = 0
-    monkeypatch.setattr(images_module, "LARGE", 100)
+    monkeypatch.setattr(decoding, "LARGE", 100)
     open_folder(tmp_path, DataConfig(size=16), budget=0)
     assert most[0] == 1
 

@@ -22,8 +22,8 @@ from unit.config.autoencoders import (
     WAEModelConfig,
 )
 from unit.core.prior import Mixture, Normal, Uniform
+from unit.data.decoding import read_image
 from unit.data.digits import Digits
-from unit.data.images import read_image
 from unit.methods.aae import aae_model
 from unit.methods.aae_semi import CategoricalModel
 from unit.methods.aae_supervised import supervised_aae_model

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 import unit
 from unit import checkpoint
 from unit.config import Config, OptimConfig, TrainConfig
-from unit.data.images import read_image
+from unit.data.decoding import read_image
 from unit.optim import schedule
 
 

@@ -9,7 +9,8 @@ from torch import Tensor
 import unit
 from unit.config.data import DataConfig
 from unit.config.unit import ModelConfig, UnitConfig
-from unit.data.images import read_image, to_float, to_uint8, write_image
+from unit.data.decoding import read_image
+from unit.data.images import to_float, to_uint8, write_image
 from unit.methods.build import describe
 from unit.methods.translator import Translator
 from unit.model import save_model

@@ -11,14 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from unit.data.images import (
-    EXTENSIONS,
-    find_images,
-    read_image,
-    to_float,
-    to_uint8,
-    write_image,
-)
+from unit.data.decoding import read_image
+from unit.data.images import EXTENSIONS, find_images, to_float, to_uint8, write_image
 from unit.memory import free_memory, is_out_of_memory
 from unit.methods.translator import Direction, Translator
 from unit.model import load

@@ -19,7 +19,8 @@ from unit import draws
 from unit.config.data import DataConfig
 from unit.data.augmentation import augment
 from unit.data.batches import Batches, Share
-from unit.data.images import ImageError, find_images, read_image
+from unit.data.decoding import ImageError, read_image
+from unit.data.images import find_images
 from unit.text import one_line
 
 DRAWS_PER_IMAGE = 10

@@ -5,7 +5,8 @@ from typing import Literal
 
 import torch
 
-from unit.data.images import find_images, read_image, write_grid
+from unit.data.decoding import read_image
+from unit.data.images import find_images, write_grid
 from unit.data.toymaps import PALETTE
 from unit.evaluation.maps import MAPS_CONSTANT, MAPS_PALETTE, MapsScore, maps_score
 from unit.methods.translator import Translator

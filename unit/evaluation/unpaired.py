@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unit import draws
-from unit.data.images import find_images, read_image, to_float
+from unit.data.decoding import read_image
+from unit.data.images import find_images, to_float
 from unit.methods.translator import Direction, Translator
 from unit.translation import carried
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from unit import draws
-from unit.data.images import find_images, read_image, to_float, write_grid
+from unit.data.decoding import read_image
+from unit.data.images import find_images, to_float, write_grid
 from unit.methods.translator import VAE, Translator
 from unit.report.plots import Cloud, raster, scatter
 
