@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from image_files import LOSSLESS, noise, picture, saved, written
-from PIL import Image, features
+from PIL import Image, ImageOps, features
 from torch import Tensor
 
 from unit.data import decoding
@@ -284,6 +284,15 @@ def test_orientation_of_other_modes(tmp_path: Path, mode: str) -> None:
 def test_corrupt_exif_leaves_the_image(tmp_path: Path, suffix: str, exif: bytes) -> None:
     path = saved(tmp_path / f"x{suffix}", picture(noise(3)), exif=exif)
     assert read_image(path, channels=3).shape == (3, 5, 7)
+
+
+def test_an_image_is_not_left_on_its_side_for_want_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(image: Image.Image, *, in_place: bool) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(ImageOps, "exif_transpose", fail)
+    with pytest.raises(ImageError, match="MemoryError"):
+        read_image(saved(tmp_path / "x.png", picture(noise(3))), channels=3)
 
 
 # Bad files.

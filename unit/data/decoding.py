@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from unit.data.images import EXTENSIONS, MAX_PIXELS, resize_shorter
@@ -33,17 +33,6 @@ LARGE = 2**24
 MAX_SCANS = 100
 """The most scans of a JPEG. Each goes over the whole image, and a file of a megabyte can ask for thousands."""
 
-# EXIF orientation -> what brings the stored image upright (CIPA DC-008, tag 0x0112).
-_ORIENTATION = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 # JPEG's markers (ITU-T T.81, table B.1), but for those that stand alone or are a 0xff of the pixels.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
@@ -131,19 +120,21 @@ def _scans(file: BinaryIO) -> int:
 def _decode(image: Image.Image, channels: Literal[1, 3]) -> Tensor:
     """Decode an opened image as `read_image` says."""
     image.load()
-    turn = _turn_upright(image)
-    plain = _eight_bits(image).convert("L" if channels == 1 else "RGB")
-    pixels = np.array(plain if turn is None else plain.transpose(turn))
+    _turn_upright(image)
+    pixels = np.array(_eight_bits(image).convert("L" if channels == 1 else "RGB"))
     planes = torch.from_numpy(pixels.reshape(*pixels.shape[:2], channels)).permute(2, 0, 1)
     return planes.clone(memory_format=torch.contiguous_format)
 
 
-def _turn_upright(image: Image.Image) -> Image.Transpose | None:
-    """What EXIF or XMP ask for; of a TIFF it was done, and forgotten, as its pixels were loaded."""
+def _turn_upright(image: Image.Image) -> None:
+    """Turn a loaded image as its EXIF or XMP asks; a TIFF's was turned, and the tag dropped, as it was loaded."""
     try:
-        return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # the pixels are intact where the metadata are not
-        return None
+        # In place: a turned copy would have lost the TIFF tags that `_deep_gray` reads.
+        ImageOps.exif_transpose(image, in_place=True)
+    except MemoryError:
+        raise
+    except Exception:  # from parsing or rewriting metadata: the pixels are intact where these are not
+        pass
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
