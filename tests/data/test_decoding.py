@@ -26,8 +26,8 @@ from unit.data.decoding import ImageError, read_image
 def luma(image: Tensor) -> Tensor:
     """ITU-R 601 in 16-bit fixed point, as Pillow has it."""
     r, g, b = image.int()
-    grey: Tensor = (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16
-    return grey.to(torch.uint8)[None]
+    gray: Tensor = (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16
+    return gray.to(torch.uint8)[None]
 
 
 def on_white(image: Tensor, alpha: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ def on_white(image: Tensor, alpha: Tensor) -> Tensor:
 
 
 def tiff(data: bytes, *, width: int, photometric: int = 1, bits: int = 16, order: str = "<") -> bytes:
-    """An uncompressed grey TIFF of one row, of integer pixels."""
+    """An uncompressed grayscale TIFF of one row, of integer pixels."""
     values = {256: width, 257: 1, 258: bits, 259: 1, 262: photometric, 277: 1, 278: 1}
     values |= {273: 8 + 2 + 12 * 9 + 4, 279: len(data)}
     head = struct.pack(order + "2sHIH", b"II" if order == "<" else b"MM", 42, 8, 9)
@@ -45,7 +45,7 @@ def tiff(data: bytes, *, width: int, photometric: int = 1, bits: int = 16, order
 
 
 def png(raw: bytes, *, width: int, height: int = 1, bits: int, kind: int, key: bytes = b"") -> bytes:
-    """A PNG of the given (already filtered) rows and colour key."""
+    """A PNG of the given (already filtered) rows and color key."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
@@ -64,7 +64,7 @@ def png(raw: bytes, *, width: int, height: int = 1, bits: int, kind: int, key: b
 
 
 @pytest.mark.parametrize("suffix", LOSSLESS)
-def test_colour_is_exact(tmp_path: Path, suffix: str) -> None:
+def test_color_is_exact(tmp_path: Path, suffix: str) -> None:
     image = noise(3)
     path = saved(tmp_path / f"x{suffix}", picture(image))
     assert torch.equal(read_image(path, channels=3), image)
@@ -72,7 +72,7 @@ def test_colour_is_exact(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", LOSSLESS)
-def test_grey_is_exact_and_repeated(tmp_path: Path, suffix: str) -> None:
+def test_grayscale_is_exact_and_repeated(tmp_path: Path, suffix: str) -> None:
     image = noise(1)
     path = saved(tmp_path / f"x{suffix}", picture(image))
     assert torch.equal(read_image(path, channels=1), image)
@@ -133,21 +133,21 @@ def test_alpha_is_composited_on_white(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_grey_alpha_is_composited_on_white(tmp_path: Path, suffix: str) -> None:
-    grey, alpha = noise(1), noise(1, seed=1)
-    merged = Image.merge("LA", (picture(grey), picture(alpha)))
+def test_grayscale_with_alpha_is_composited_on_white(tmp_path: Path, suffix: str) -> None:
+    gray, alpha = noise(1), noise(1, seed=1)
+    merged = Image.merge("LA", (picture(gray), picture(alpha)))
     path = saved(tmp_path / f"x{suffix}", merged)
     one, three = read_image(path, channels=1), read_image(path, channels=3)
-    assert (one - on_white(grey, alpha)).abs().max() <= 0.5 + 1e-9
+    assert (one - on_white(gray, alpha)).abs().max() <= 0.5 + 1e-9
     assert torch.equal(three, one.expand(3, -1, -1))
 
 
-def test_colour_keys_are_white(tmp_path: Path) -> None:
-    colour = png(bytes([0, 18, 52, 86, 1, 2, 3]), width=2, bits=8, kind=2, key=bytes([0, 18, 0, 52, 0, 86]))
-    read = read_image(written(tmp_path / "x.png", colour), channels=3)
+def test_color_keys_are_white(tmp_path: Path) -> None:
+    color = png(bytes([0, 18, 52, 86, 1, 2, 3]), width=2, bits=8, kind=2, key=bytes([0, 18, 0, 52, 0, 86]))
+    read = read_image(written(tmp_path / "x.png", color), channels=3)
     assert read.flatten(1).T.tolist() == [[255, 255, 255], [1, 2, 3]]
-    grey = png(bytes([0, 5, 6]), width=2, bits=8, kind=0, key=bytes([0, 5]))
-    assert read_image(written(tmp_path / "x.png", grey), channels=1).flatten().tolist() == [255, 6]
+    gray = png(bytes([0, 5, 6]), width=2, bits=8, kind=0, key=bytes([0, 5]))
+    assert read_image(written(tmp_path / "x.png", gray), channels=1).flatten().tolist() == [255, 6]
     deep = png(b"\0" + struct.pack(">3H", 5, 128, 129), width=3, bits=16, kind=0, key=bytes([0, 5]))
     assert read_image(written(tmp_path / "x.png", deep), channels=1).flatten().tolist() == [
         255,
@@ -164,7 +164,7 @@ def test_one_bit_is_black_and_white(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["png", "tiff little", "tiff big", "tiff white is zero"])
-def test_16_bit_grey_is_rounded_for_every_value(tmp_path: Path, kind: str) -> None:
+def test_16_bit_grayscale_is_rounded_for_every_value(tmp_path: Path, kind: str) -> None:
     values = np.arange(65536)
     expected = np.rint(values / 257)
     if kind == "png":
@@ -182,7 +182,7 @@ def test_16_bit_grey_is_rounded_for_every_value(tmp_path: Path, kind: str) -> No
     assert torch.equal(read_image(path, channels=3), read.expand(3, -1, -1))
 
 
-def test_12_bit_grey(tmp_path: Path) -> None:
+def test_12_bit_grayscale(tmp_path: Path) -> None:
     data = bytes([0xFF, 0xF0, 0x00, 0x80, 0x00, 0x10])  # 4095, 0, 2048, 16
     path = written(tmp_path / "x.tif", tiff(data, width=4, bits=12))
     assert read_image(path, channels=1).flatten().tolist() == [255, 0, 128, 1]
@@ -220,7 +220,7 @@ def test_cmyk(tmp_path: Path, suffix: str) -> None:
 
 
 def test_ycck_jpeg(tmp_path: Path) -> None:
-    """An Adobe JPEG whose marker says YCCK: Y = Cb = Cr = K = 128, stored inverted, is mid grey."""
+    """An Adobe JPEG whose marker says YCCK: Y = Cb = Cr = K = 128, stored inverted, is mid gray."""
     file = io.BytesIO()
     Image.new("CMYK", (16, 16), (127, 127, 127, 127)).save(file, format="JPEG", quality=100)
     data = bytearray(file.getvalue())

@@ -9,12 +9,12 @@ from PIL import Image
 
 from unit.data.toymaps import PALETTE, Pixels, toy_pair, write_toymaps
 
-COLOURS = np.array(list(PALETTE.values()))
+COLORS = np.array(list(PALETTE.values()))
 
 
 def classes(maps: Pixels) -> npt.NDArray[np.int64]:
-    """Class index of each pixel (..., H, W); fails for a colour outside the palette."""
-    same = (maps[..., None, :] == COLOURS).all(axis=-1)
+    """Class index of each pixel (..., H, W); fails for a color outside the palette."""
+    same = (maps[..., None, :] == COLORS).all(axis=-1)
     assert (same.sum(axis=-1) == 1).all()
     return np.asarray(same.argmax(axis=-1), np.int64)
 
@@ -30,9 +30,9 @@ def read(path: Path) -> Pixels:
     return np.asarray(Image.open(path))
 
 
-def test_palette_colours_are_told_apart_within_the_tolerance() -> None:
-    apart = np.abs(COLOURS[:, None] - COLOURS[None]).max(axis=-1)
-    assert (apart[~np.eye(len(COLOURS), dtype=bool)] > 16).all()
+def test_palette_colors_are_told_apart_within_the_tolerance() -> None:
+    apart = np.abs(COLORS[:, None] - COLORS[None]).max(axis=-1)
+    assert (apart[~np.eye(len(COLORS), dtype=bool)] > 16).all()
 
 
 @pytest.mark.parametrize("size", [16, 17, 64, 96])
@@ -74,7 +74,7 @@ def test_hues_agree_loosely(scenes: tuple[Pixels, Pixels]) -> None:
     assert mean["building"].argmax() == 0
 
 
-def test_a_colour_look_up_does_not_solve_it(scenes: tuple[Pixels, Pixels]) -> None:
+def test_a_color_look_up_does_not_solve_it(scenes: tuple[Pixels, Pixels]) -> None:
     photos, seen = scenes[0] >> 4, classes(scenes[1])
     bins = (photos.astype(np.int64) @ np.array([256, 16, 1])).reshape(len(photos), -1)
     seen = seen.reshape(len(photos), -1)

@@ -136,9 +136,9 @@ def to_uint8(image: Tensor) -> Tensor:
     return ((image.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-# Torchvision has no more than this to offer. Its v2 `resize` runs the same kernel, so the pixels are equal, but it cuts
-# the longer side off to whole pixels where we round, and fails on one pixel; `make_grid` makes grayscale RGB and adds a
-# border, but none around one image. Undoing that takes as many lines, and its import as long as torch's.
+# Why not torchvision, whose import takes as long as torch's: its v2 `resize` is this same kernel (the pixels are equal),
+# which fails there too where one pixel is asked for, and it truncates the longer side where we round. Its `make_grid`
+# turns grayscale into RGB and adds an outer border, but none to a single image; to undo that takes as many lines.
 
 
 def resize_shorter(image: Tensor, size: int) -> Tensor:
