@@ -239,7 +239,7 @@ def test_a_labelled_batch_that_cannot_be_shared_out_is_refused(
 def test_more_labels_than_there_are_images_of_a_digit_are_refused(mnist: Path) -> None:
     config = LabelledDigitsConfig(root=str(mnist), download=False, labelled=70, labelled_batch=1)
     said = refusal(open_batches, config, Share(0, 4))
-    assert said == "labelled: 70 images need 7 of each class; class 0 has 6"
+    assert said == "labeled: 70 images need 7 of each class; class 0 has 6"
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

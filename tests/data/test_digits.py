@@ -4,7 +4,9 @@ import gzip
 import os
 import struct
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from http.client import IncompleteRead
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 import torch
 import torchvision.datasets
 
-from unit.data.digits import MNIST_FILES, Digits, DigitsError, labelled, read_digits
+from unit.data.digits import MNIST_FILES, Digits, DigitsError, choose_labeled, read_digits
 
 DATA = Path(os.environ.get("UNIT_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 TRAIN_IMAGES, TRAIN_LABELS = MNIST_FILES["train"]
@@ -157,6 +159,26 @@ def test_absent_files_are_downloaded_once(tmp_path: Path, monkeypatch: pytest.Mo
     again = read_digits(tmp_path, "mnist", "train")
     assert asked == [(tmp_path, True)]
     assert first.labels.tolist() == [5, 0, 9, 4] and first.fingerprint == again.fingerprint
+
+
+def test_readers_wait_for_a_download_that_another_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In threads, which take the lock as processes do: each opens the lock's file for itself."""
+    asked = []
+
+    def fetch(root: Path, *, download: bool) -> None:
+        asked.append(root)
+        time.sleep(0.2)
+        write_mnist(Path(root) / "MNIST" / "raw")
+
+    monkeypatch.setattr(torchvision.datasets, "MNIST", fetch)
+    with ThreadPoolExecutor(3) as threads:
+        read = list(threads.map(lambda _: read_digits(tmp_path, "mnist", "train"), range(3)))
+    assert len(asked) == 1 and [digits.labels.tolist() for digits in read] == [[5, 0, 9, 4]] * 3
+
+
+def test_digits_are_read_where_users_have_no_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "getuid", raising=False)
+    assert len(read_digits(write_mnist(tmp_path), "mnist", "train")) == 4
 
 
 @pytest.mark.parametrize(
@@ -324,25 +346,25 @@ def uneven() -> torch.Tensor:
 
 @pytest.mark.parametrize("count", [0, 10, 70, 200])
 def test_as_many_of_each_class_keep_their_labels(uneven: torch.Tensor, count: int) -> None:
-    chosen = labelled(uneven, count, seed=3)
+    chosen = choose_labeled(uneven, count, seed=3)
     assert chosen.dtype == torch.int64 and chosen.shape == (count,)
     assert (chosen.diff() > 0).all()  # sorted and distinct
     assert uneven[chosen].bincount(minlength=10).tolist() == [count // 10] * 10
 
 
 def test_who_keeps_labels_is_a_function_of_the_seed(uneven: torch.Tensor) -> None:
-    assert torch.equal(labelled(uneven, 50, seed=3), labelled(uneven, 50, seed=3))
-    assert not torch.equal(labelled(uneven, 50, seed=3), labelled(uneven, 50, seed=4))
+    assert torch.equal(choose_labeled(uneven, 50, seed=3), choose_labeled(uneven, 50, seed=3))
+    assert not torch.equal(choose_labeled(uneven, 50, seed=3), choose_labeled(uneven, 50, seed=4))
 
 
 def test_fewer_labels_are_part_of_more(uneven: torch.Tensor) -> None:
-    assert set(labelled(uneven, 30, seed=3).tolist()) < set(labelled(uneven, 100, seed=3).tolist())
+    assert set(choose_labeled(uneven, 30, seed=3).tolist()) < set(choose_labeled(uneven, 100, seed=3).tolist())
 
 
 def test_every_image_may_keep_its_label() -> None:
     """Each of a class's four images is the one that keeps its label under about a quarter of 1000 seeds."""
     labels = torch.arange(8) % 2
-    drawn = torch.cat([labelled(labels, 2, seed=seed, classes=2) for seed in range(1000)])
+    drawn = torch.cat([choose_labeled(labels, 2, seed=seed, classes=2) for seed in range(1000)])
     assert ((drawn.bincount(minlength=8) - 250).abs() < 70).all()  # five standard deviations: √(1000 · ¼ · ¾) = 13.7
 
 
@@ -360,7 +382,7 @@ def test_labels_that_cannot_be_shared_out_are_refused(
     uneven: torch.Tensor, count: int, classes: int, said: str
 ) -> None:
     with pytest.raises(DigitsError) as caught:
-        labelled(uneven, count, seed=0, classes=classes)
+        choose_labeled(uneven, count, seed=0, classes=classes)
     assert said in str(caught.value) and "\n" not in str(caught.value)
 
 

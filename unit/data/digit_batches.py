@@ -14,7 +14,7 @@ from torch import Tensor
 from unit import draws
 from unit.config.data import DigitsConfig, LabelledDigitsConfig
 from unit.data.batches import Batches, Share
-from unit.data.digits import Digits, DigitsError, labelled, read_digits
+from unit.data.digits import Digits, DigitsError, choose_labeled, read_digits
 
 Split = Literal["train", "held_out", "test"]
 CLASSES = 10
@@ -120,5 +120,5 @@ def open_batches(config: DigitsConfig, share: Share) -> DigitBatches:
             f"data.labelled_batch: {config.labelled_batch} images can't be divided over {share.processes} processes × "
             f"{share.accumulation} accumulated parts; expected a multiple of {parts}"
         )
-    kept = labelled(digits.labels, config.labelled, seed=share.seed)
+    kept = choose_labeled(digits.labels, config.labelled, seed=share.seed)
     return DigitBatches(digits, share, kept=kept, labelled_batch=config.labelled_batch)

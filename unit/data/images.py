@@ -136,9 +136,9 @@ def to_uint8(image: Tensor) -> Tensor:
     return ((image.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-# Why not torchvision, whose import takes as long as torch's: its v2 `resize` is this same kernel (the pixels are equal),
-# which fails there too where one pixel is asked for, and it truncates the longer side where we round. Its `make_grid`
-# turns grayscale into RGB and adds an outer border, but none to a single image; to undo that takes as many lines.
+# Not torchvision, which takes as long to import as torch. Its v2 `resize` calls the same kernel, so the pixels are the
+# same, but it fails on one pixel as well and truncates the longer side, where this rounds. Its `make_grid` turns
+# grayscale into RGB and adds an outer border, though none to a single image; undoing that takes as many lines.
 
 
 def resize_shorter(image: Tensor, size: int) -> Tensor:
