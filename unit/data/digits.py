@@ -137,6 +137,7 @@ def checked(images: Tensor, labels: Tensor, images_at: str, labels_at: str) -> D
 
 
 def read_mnist(root: Path, split: Split, *, download: bool) -> Digits:
+    """`read_digits` of MNIST."""
     with lock_of(root):  # while one process downloads, others would find some of the files
         files = find_mnist(root)
         if not files and download:
@@ -174,11 +175,13 @@ def find_mnist(root: Path) -> dict[str, Path]:
 
 
 def mnist_by_hand(root: Path) -> str:
+    """Which files to put where, for messages."""
     names = ", ".join(name for pair in MNIST_FILES.values() for name in pair)
     return f"{names} (each plain or .gz) in {root} or {root / 'MNIST' / 'raw'}"
 
 
 def download_mnist(root: Path) -> None:
+    """Fetch the four files into root/MNIST/raw; torchvision compares their checksums."""
     from torchvision.datasets import MNIST  # slow to import, and needed once
 
     try:
@@ -189,7 +192,7 @@ def download_mnist(root: Path) -> None:
 
 
 def read_idx(path: Path, dimensions: int) -> Tensor:
-    """An idx file of bytes: uint8, of so many dimensions."""
+    """Read an idx file of bytes, plain or .gz, as uint8 of so many dimensions; raises DigitsError for any other."""
     magic = 0x800 + dimensions  # 8: unsigned bytes
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -217,6 +220,7 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
 
 
 def read_usps(root: Path, split: Split) -> Digits:
+    """`read_digits` of USPS."""
     path = root if root.suffix == ".h5" and not os.path.isdir(root) else root / USPS_FILE
     if not os.path.isfile(path):
         raise DigitsError(f"{path}: no such file; expected USPS as HDF5 (it is not downloaded)")
