@@ -4,7 +4,7 @@ MNIST is four idx files: a big-endian header (a magic number, then each dimensio
 with brightness in [0, 1], which becomes round(255 · brightness). A file is checked once, as it is read; what is wrong
 with it is a :class:`DigitsError` of one line. `choose_labeled` draws the images that keep their labels where few do.
 
-Torchvision downloads MNIST, but does not read it here: its idx reader takes no .gz, believes the header, and asserts
+Torchvision downloads MNIST, but does not read it here: its idx reader takes no .gz, has no limit of size, and asserts
 without a message. Its USPS is another file, whose values it truncates instead of rounding.
 """
 
