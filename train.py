@@ -1,8 +1,8 @@
-"""Train: `accelerate launch train.py --config maps.yaml`, or go on with `--resume runs/maps`."""
+"""`accelerate launch train.py --config maps`: the same as `unit train`."""
 
 import sys
 
-from unit.commands import train
+from unit.cli.train import train
 
 if __name__ == "__main__":
     sys.exit(train(sys.argv[1:]))

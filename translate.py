@@ -1,8 +1,8 @@
-"""Translate: `python translate.py --model runs/maps --direction a2b --input photos/ --output maps/`."""
+"""`python translate.py --model … --input … --output …`: the same as `unit translate`."""
 
 import sys
 
-from unit.commands import translate
+from unit.cli.translate import translate
 
 if __name__ == "__main__":
     sys.exit(translate(sys.argv[1:]))

@@ -26,9 +26,10 @@ from safetensors.torch import load_file
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = Path(__file__).with_suffix(".json")
 STEPS = 20
+REGULARIZERS = ("kl", "kl_learned", "mmd", "adversarial", "none")
 TOYS = {"config": "toymaps.yaml"}
 VARIANTS: dict[str, dict[str, object]] = {
-    **{f"toymaps {kind}": TOYS | {"model.regularizer": kind} for kind in ("kl", "kl_learned", "mmd", "adversarial", "none")},
+    **{f"toymaps {kind}": TOYS | {"model.regularizer": kind} for kind in REGULARIZERS},
     "toymaps nothing shared": TOYS | {"model.shared_blocks": 0},
     "toymaps nothing shared, variance": TOYS | {"model.shared_blocks": 0, "model.regularizer": "kl_learned"},
     "toymaps two blocks shared": TOYS | {"model.shared_blocks": 2},
@@ -96,7 +97,9 @@ def main() -> int:
     if recorded["machine"] != machine():
         print(f"recorded on another machine: {recorded['machine']}; this is {machine()}")
     changed = [name for name in names if recorded["sha256"].get(name) != found[name]]
-    print(*(f"changed: {name}" for name in changed), f"{len(names) - len(changed)} of {len(names)} as recorded", sep="\n")
+    print(
+        *(f"changed: {name}" for name in changed), f"{len(names) - len(changed)} of {len(names)} as recorded", sep="\n"
+    )
     return 1 if changed else 0
 
 

@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, here and in processes that tests start
 
+import importlib
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
@@ -13,7 +14,6 @@ from typing import NamedTuple
 import pytest
 from accelerate.state import AcceleratorState
 
-from unit import commands
 from unit.data.toymaps import write_toymaps
 
 
@@ -55,14 +55,16 @@ def tiny(toys: Path) -> Tiny:
 
 @pytest.fixture(scope="session")
 def run_command() -> Command:
-    """`run_command("train", *arguments)`: call that command line in this process."""
+    """`run_command("train", *arguments)` calls that command line in this process; "main" is the command `unit`, whose
+    first argument is the subcommand."""
 
     def answer(name: str, *arguments: str | Path) -> Said:
+        command = getattr(importlib.import_module(f"unit.cli.{name}"), name)
         AcceleratorState._reset_state(reset_partial_state=True)  # as in a fresh process
         out, err = StringIO(), StringIO()
         with redirect_stdout(out), redirect_stderr(err):
             try:
-                code = getattr(commands, name)([str(argument) for argument in arguments])
+                code = command([str(argument) for argument in arguments])
             except SystemExit as end:  # argparse's --help and usage errors
                 code = end.code if isinstance(end.code, int) else 1
         return Said(code, out.getvalue(), err.getvalue())

@@ -1,4 +1,7 @@
-"""What the tests of digits share: a tiny MNIST on disk, a batch of noise, and the smallest config of each method."""
+"""What the tests of autoencoders share: a tiny MNIST on disk, batches of noise, and the smallest config of each method.
+
+METHODS are the variants that most laws are checked on, by a name of the tests' own.
+"""
 
 import functools
 import json
@@ -8,58 +11,71 @@ from typing import Any
 
 import numpy as np
 import torch
+from laws import normals, uniforms
 from torch import Tensor
 
-from unit import draws
-from unit.checkpoint import Checkpoint
+from unit import draws, methods
+from unit.cli import arguments
 from unit.config import Config
-from unit.config.methods import CONFIGS_OF
-from unit.data.digit_batches import DigitBatch
+from unit.data.batches import Shard
 from unit.data.digits import MNIST_FILES
-from unit.options import parse
+from unit.data.domain import Domain, domain_of_array
+from unit.data.labeled import ImageBatch, ImageBatches
+from unit.methods import find_method
+from unit.methods.base import Method
+from unit.training import checkpoint
+from unit.training.checkpoint import Checkpoint
+from unit.weights import checkpoints_of
 
-LABELLED = {"data.labelled": 10, "data.labelled_batch": 4}
-JUDGE = {"model.judge": [8]}
+__all__ = [
+    "METHODS", "assert_close", "assert_same", "batch_of", "beside", "config_of", "logged_by", "method_of", "newest",
+    "noise_of", "normals", "numbered", "options", "shared_out", "uniforms", "write_mnist",
+]  # fmt: skip
+
+LABELED = {"data.labeled": 10, "data.labeled_batch": 4}
+DISCRIMINATOR = {"model.discriminator": [8]}
 
 METHODS: dict[str, dict[str, Any]] = {
     "vae": {},
     "vae denoising": {"method": "vae", "model.noise": 0.3, "model.likelihood": "laplace"},
     "vae conv": {"method": "vae", "model.architecture": "conv", "model.likelihood": "gaussian"},
     "cvae": {},
-    "m1": LABELLED | {"model.classifier": [8]},
-    "m2": LABELLED | {"model.noise": 0.2},
-    "m2 unlabelled": {"method": "m2", "data.labelled": 0},
-    "m2 weighted": {"method": "m2", "model.rho": 0.7} | LABELLED,
-    "m1m2": LABELLED | {"model.m2_hidden": [8], "model.m2_latent": 3},
+    "m1": LABELED | {"model.classifier": [8]},
+    "m2": LABELED | {"model.noise": 0.2},
+    "m2 unlabeled": {"method": "m2", "data.labeled": 0},
+    "m2 weighted": {"method": "m2", "model.rho": 0.7} | LABELED,
+    "m1m2": LABELED | {"model.m2_hidden": [8], "model.m2_latent": 3},
     "m1m2 weighted": {
         "method": "m1m2", "model.m2_hidden": [8, 8], "model.m2_latent": 3, "model.m2_noise": 0.5, "model.beta": 0.2,
         "model.rho": 0.7,
-    } | LABELLED,
-    "aae": JUDGE,
+    } | LABELED,
+    "aae": DISCRIMINATOR,
     "aae informed": {
         "method": "aae", "model.informed": True, "model.prior": "mixture", "model.posterior": "gaussian",
         "model.noise": 0.2,
-    } | LABELLED | JUDGE,
-    "aae combined": {"method": "aae", "model.combined": 3.0, "model.prior": "uniform"} | JUDGE,
-    "aae_supervised": JUDGE,
-    "aae_semi": LABELLED | JUDGE | {"model.noise": 0.2},
-    "aae_semi combined": {"method": "aae_semi", "model.combined": 2.0, "model.judge_noise": 0.1} | LABELLED | JUDGE,
+    } | LABELED | DISCRIMINATOR,
+    "aae combined": {"method": "aae", "model.combined": 3.0, "model.prior": "uniform"} | DISCRIMINATOR,
+    "aae_supervised": DISCRIMINATOR,
+    "aae_semi": LABELED | DISCRIMINATOR | {"model.noise": 0.2},
+    "aae_semi combined": {
+        "method": "aae_semi", "model.combined": 2.0, "model.discriminator_noise": 0.1,
+    } | LABELED | DISCRIMINATOR,
     "aae_semi smooth": {
         "method": "aae_semi", "model.combined": 2.0, "model.smoothness": 3.0, "model.radius": 0.7,
         "model.classification": 5.0,
-    } | LABELLED | JUDGE,
-    "aae_cluster": {"model.categories": 12, "model.judge_lr": 0.5} | JUDGE,
+    } | LABELED | DISCRIMINATOR,
+    "aae_cluster": {"model.categories": 12, "model.discriminator_lr": 0.5} | DISCRIMINATOR,
     "aae_cluster smooth": {
-        "method": "aae_cluster", "model.categories": 4, "model.combined": 2.0, "model.judge_noise": 0.4,
-        "model.judge_noise_end": 0.1, "model.smoothness": 3.0,
-    } | JUDGE,
+        "method": "aae_cluster", "model.categories": 4, "model.combined": 2.0, "model.discriminator_noise": 0.4,
+        "model.discriminator_noise_end": 0.1, "model.smoothness": 3.0,
+    } | DISCRIMINATOR,
     "aae_cluster balanced": {
         "method": "aae_cluster", "model.categories": 4, "model.combined": 2.0, "model.balance": 3.0, "model.group": 2,
         "model.normalized": True, "model.smoothness": 1.0, "model.warp": 0.1,
-    } | JUDGE,
-    "aae_cluster heads": {"method": "aae_cluster", "model.categories": 4, "model.heads": 3.0} | JUDGE,
-    "wae": {"model.group": 2} | JUDGE,
-    "wae adversarial": {"method": "wae", "model.regularizer": "adversarial", "model.noise": 0.2} | JUDGE,
+    } | DISCRIMINATOR,
+    "aae_cluster heads": {"method": "aae_cluster", "model.categories": 4, "model.heads": 3.0} | DISCRIMINATOR,
+    "wae": {"model.group": 2} | DISCRIMINATOR,
+    "wae adversarial": {"method": "wae", "model.regularizer": "adversarial", "model.noise": 0.2} | DISCRIMINATOR,
 }  # fmt: skip
 """The keys in which each differs from the smallest; the method is the name where it is not among them."""
 
@@ -69,7 +85,9 @@ SMALLEST = {
     "train.checkpoint_every": 2, "train.precision": "fp32", "run.tracker": "none",
 }  # fmt: skip
 
-assert {keys.get("method", name) for name, keys in METHODS.items()} == CONFIGS_OF.keys() - {"unit"}
+assert {keys.get("method", name) for name, keys in METHODS.items()} == {
+    name for name, entry in methods.METHODS.items() if str(entry).startswith("unit.methods.autoencoders.")
+}
 
 
 def options(name: str, *more: str | Path, **keys: Any) -> list[str]:
@@ -89,8 +107,27 @@ def config_of(name: str, **keys: Any) -> Config:
 
 
 @functools.cache
-def parsed(arguments: tuple[str, ...]) -> Config:
-    return parse(list(arguments))
+def parsed(given: tuple[str, ...]) -> Config:
+    return arguments.config_of(list(given))
+
+
+def method_of(
+    config: Config, *, side: int = 16, channels: int = 1, classes: int = 10, fraction_labeled: float = 0.0
+) -> Method[Any]:
+    """The config's method for square images, with that share of them labeled; its weights are seeded."""
+    torch.manual_seed(0)
+    images = numbered(100, side=side, channels=channels, classes=classes)
+    batches = ImageBatches(images, Shard(config.run.seed, config.train.batch_size))
+    if fraction_labeled:
+        batches.kept = torch.arange(round(100 * fraction_labeled))
+    return find_method(config.method)(config, batches)
+
+
+def numbered(count: int, *, side: int = 4, channels: int = 1, classes: int = 10) -> Domain:
+    """Image n is of brightness n throughout, so that it is known again; its label is n mod `classes`, if there are."""
+    each = torch.arange(count)
+    images = each.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, channels, side, side)
+    return domain_of_array(images, each % classes if classes else None)
 
 
 def write_mnist(root: Path, *, train: int = 60, test: int = 20, side: int = 28) -> Path:
@@ -105,12 +142,19 @@ def write_mnist(root: Path, *, train: int = 60, test: int = 20, side: int = 28) 
     return root
 
 
-def uniforms(*shape: int, seed: int) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+def newest(run: Path) -> Checkpoint:
+    """A run's newest checkpoint."""
+    return checkpoint.load(checkpoints_of(run)[-1])
 
 
-def normals(*shape: int, seed: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+def assert_same(one: Checkpoint, other: Checkpoint) -> None:
+    """Bit for bit: every tensor, every counter."""
+    assert one.scalars == other.scalars
+    assert one.tensors.keys() == other.tensors.keys()
+    for name, tensors in one.tensors.items():
+        assert tensors.keys() == other.tensors[name].keys()
+        for key, tensor in tensors.items():
+            assert torch.equal(tensor, other.tensors[name][key]), f"{name} {key}"
 
 
 def assert_close(one: Checkpoint, other: Checkpoint, *, within: float = 1e-5) -> None:
@@ -138,26 +182,42 @@ def logged_by(run: Path) -> list[dict[str, float]]:
 
 
 def batch_of(
-    count: int = 4, *, labelled: int = 0, step: int = 3, side: int = 16, seed: int = 7, images: int = 1
-) -> DigitBatch:
-    """A whole global batch of noise in float64, with labelled noise beside it; `images` is the noise's own seed."""
-    y = torch.arange(3, 3 + count) * 7 % 10
-    beside = None if not labelled else batch_of(labelled, step=step, side=side, seed=seed, images=images + 1)
-    return DigitBatch(uniforms(count, 1, side, side, seed=images), y, step, range(count), count, seed, beside)
+    count: int = 4,
+    *,
+    labeled: int = 0,
+    step: int = 3,
+    side: int = 16,
+    channels: int = 1,
+    classes: int = 10,
+    seed: int = 7,
+    images: int = 1,
+) -> ImageBatch:
+    """A whole global batch of noise in float64, with labeled noise beside it; `images` is the noise's own seed."""
+    y = torch.arange(3, 3 + count) * 7 % classes
+    x = uniforms(count, channels, side, side, seed=images)
+    kinds = {"step": step, "side": side, "channels": channels, "classes": classes, "seed": seed}
+    beside = batch_of(labeled, images=images + 1, **kinds) if labeled else None
+    return ImageBatch(x, y, step, range(count), count, seed, beside)
 
 
-def shared_out(batch: DigitBatch, parts: int) -> list[DigitBatch]:
+def beside(batch: ImageBatch) -> ImageBatch:
+    """The labeled images, where there are any."""
+    assert batch.labeled is not None
+    return batch.labeled
+
+
+def shared_out(batch: ImageBatch, parts: int) -> list[ImageBatch]:
     """The batch in equal parts, as processes or accumulation take it."""
     each = len(batch.x) // parts
     ranges = [range(start, start + each) for start in range(0, len(batch.x), each)]
-    beside = [None] * parts if batch.labelled is None else shared_out(batch.labelled, parts)
+    beside = [None] * parts if batch.labeled is None else shared_out(batch.labeled, parts)
     return [
-        DigitBatch(batch.x[r.start : r.stop], batch.y[r.start : r.stop], batch.step, r, batch.size, batch.seed, part)
+        ImageBatch(batch.x[r.start : r.stop], batch.y[r.start : r.stop], batch.step, r, batch.size, batch.seed, part)
         for r, part in zip(ranges, beside, strict=True)
     ]
 
 
-def noise_of(batch: DigitBatch, purpose: str, *shape: int) -> Tensor:
+def noise_of(batch: ImageBatch, purpose: str, *shape: int) -> Tensor:
     """The N(0, 1) numbers of (seed, purpose, step) at the batch's positions."""
     whole = torch.randn(batch.size, *shape, generator=draws.generator(batch.seed, purpose, batch.step))
     return whole[list(batch.positions)]

@@ -1,7 +1,7 @@
 """Groups of real processes, each of which trains one config after another and keeps a diary of every step.
 
 They are forked from a server that has imported torch once, so that a group starts in a moment. Faults can be planted
-in them: what a test finds right must also be found wrong where it is.
+in them (process_faults.py): what a test finds right must also be found wrong where it is.
 """
 
 import contextlib
@@ -15,27 +15,26 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import torch
-from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from process_faults import FAULTS
 from torch import nn
 
-from unit import checkpoint, commands, draws, run, training
-from unit.data.batches import Share
-from unit.data.digit_batches import DigitBatch
-from unit.data.folders import DataError
-from unit.methods import unit as unit_method
-from unit.methods.method import Method, Phase
+from unit import weights
+from unit.cli.train import train
+from unit.data.batches import Shard
+from unit.methods.base import Method
 from unit.proof.resume import free_port
+from unit.training import loop
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["unit.training", "unit.commands", "torch.nn.parallel"])
+CONTEXT.set_forkserver_preload(["unit.training", "unit.cli.train", "torch.nn.parallel"])
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def take(jobs: list[Job], rank: int = 0) -> int:
             stack.enter_context(smoothed() if job.smooth else nullcontext())
             stack.enter_context(FAULTS[job.fault]() if job.fault else nullcontext())
             stack.enter_context(kept(job.diary, rank))
-            code = commands.train([str(argument) for argument in job.arguments])
+            code = train([str(argument) for argument in job.arguments])
         if code:
             return code
     return 0
@@ -105,30 +104,28 @@ def kept(folder: Path | None, rank: int) -> Iterator[None]:
         return
     folder.mkdir(parents=True, exist_ok=True)
     images: dict[int, Images] = defaultdict(lambda: defaultdict(dict))
-    visited, learn = Share.visited, training.learn
+    indices, training_step = Shard.indices, loop.training_step
 
-    def seen(share: Share, count: int, domain: str, step: int, positions: range) -> list[int]:
-        found = visited(share, count, domain, step, positions)
+    def noted(shard: Shard, count: int, domain: str, step: int, positions: range) -> list[int]:
+        found = indices(shard, count, domain, step, positions)
         images[step][domain] |= dict(zip(map(str, positions), found, strict=True))
         return found
 
-    def learned(method: Method[Any], wrapped: Any, parts: list[Any], *rest: Any, **more: Any) -> Iterator[Any]:
-        yield from learn(method, wrapped, parts, *rest, **more)
-        if "rehearsal" in more:
-            return
-        step = parts[0].step
+    def taken(method: Method[Any], wrapped: Any, micro_batches: list[Any], *rest: Any, **more: Any) -> Iterator[Any]:
+        yield from training_step(method, wrapped, micro_batches, *rest, **more)
+        step = micro_batches[0].step
         line = {"step": step, "images": images.pop(step, {}), "weights": digest(method.networks)}
         with (folder / f"rank-{rank}.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
 
-    with patch.object(Share, "visited", seen), patch.object(training, "learn", learned):
+    with patch.object(Shard, "indices", noted), patch.object(loop, "training_step", taken):
         yield
 
 
 def digest(networks: Mapping[str, nn.Module]) -> str:
     sha = hashlib.sha256()
     for network in networks.values():
-        for tensor in checkpoint.tensors_of(network).values():
+        for tensor in weights.tensors_of(network).values():
             sha.update(tensor.numpy().data)
     return sha.hexdigest()
 
@@ -159,7 +156,7 @@ def live(rank: int, count: int, port: int, jobs: list[Job], folder: Path, limit:
             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
         }  # fmt: skip
     with ExitStack() as stack:
-        stack.enter_context(patch.object(checkpoint, "flush", lambda path: None))  # it costs seconds
+        stack.enter_context(patch.object(weights, "flush", lambda path: None))  # it costs seconds
         if count > 1 and len(jobs) > 1:  # one group for all of them
             torch.distributed.init_process_group("gloo", timeout=timedelta(seconds=limit))
             stack.enter_context(patch.object(torch.distributed, "destroy_process_group", lambda group=None: None))
@@ -215,9 +212,14 @@ class Group:
         return all(not process.is_alive() for process in self.processes)
 
     def until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            if self.over or time.monotonic() > self.end:
-                why = "ended" if self.over else "out of time"
+        """Wait for it. What can change is looked at once: whether the processes are over, and only then the condition,
+        which a process may have met just before it ended."""
+        while True:
+            over, late = self.over, time.monotonic() > self.end
+            if condition():
+                return
+            if over or late:
+                why = "ended" if over else "out of time"
                 raise AssertionError(f"{why}: {[self.said(rank, 'err') for rank in range(len(self.processes))]}")
             time.sleep(0.02)
 
@@ -239,136 +241,3 @@ def train_in_group(count: int, jobs: list[Job], folder: Path, *, limit: float = 
         ended = group.ended()
     assert ended.codes == [0] * count, ended.err
     return ended
-
-
-# Faults
-
-
-def bare(name: str) -> Callable[[], AbstractContextManager[Any]]:
-    """A network is called past its wrapper."""
-
-    def plant() -> AbstractContextManager[Any]:
-        learn = training.learn
-
-        def faulty(method: Any, wrapped: Any, *rest: Any, **more: Any) -> Iterator[Any]:
-            return learn(method, {**wrapped, name: method.networks[name]}, *rest, **more)
-
-        return patch.object(training, "learn", faulty)
-
-    return plant
-
-
-def two_backward_passes() -> AbstractContextManager[Any]:
-    """The gradients of two halves of a loss, one after another, of one pass of the wrapped network."""
-    backward = Accelerator.backward
-
-    def faulty(self: Accelerator, loss: torch.Tensor) -> None:
-        backward(self, loss / 2, retain_graph=True)
-        backward(self, loss / 2)
-
-    return patch.object(Accelerator, "backward", faulty)
-
-
-def latent_by_place_on_the_rank() -> AbstractContextManager[Any]:
-    """Noise by the image's place on its rank, not in the global batch."""
-    normals = draws.normals
-
-    def faulty(shape: tuple[int, ...], *key: draws.Key, positions: range, device: torch.device) -> torch.Tensor:
-        return normals(shape, *key, positions=range(len(positions)), device=device)
-
-    return patch.object(unit_method.draws, "normals", faulty)
-
-
-def augmentation_by_place_on_the_rank() -> AbstractContextManager[Any]:
-    positions, uniforms = Share.positions, draws.uniforms
-    own = [range(0)]
-
-    def noted(self: Share, part: int) -> range:
-        own[0] = positions(self, part)
-        return own[0]
-
-    def faulty(count: int, *key: draws.Key) -> torch.Tensor:
-        *rest, position = key
-        assert isinstance(position, int)
-        return uniforms(count, *rest, position - own[0].start)
-
-    stack = ExitStack()
-    stack.enter_context(patch.object(Share, "positions", noted))
-    stack.enter_context(patch.object(draws, "uniforms", faulty))
-    return stack
-
-
-def digits_noise_by_place_on_the_rank() -> AbstractContextManager[Any]:
-    return patch.object(DigitBatch, "own", lambda self, drawn: drawn[: len(self.positions)].to(self.x.device))
-
-
-def local_batch_size() -> AbstractContextManager[Any]:
-    """The data goes on by a process's own number of images a step."""
-    visited = Share.visited
-
-    def faulty(self: Share, count: int, domain: str, step: int, positions: range) -> list[int]:
-        return visited(replace(self, batch_size=self.batch_size // self.processes), count, domain, step, positions)
-
-    return patch.object(Share, "visited", faulty)
-
-
-def undivided_loss() -> AbstractContextManager[Any]:
-    """Each part of an accumulated batch counts as if it were all of it."""
-    backward = Accelerator.backward
-    return patch.object(Accelerator, "backward", lambda self, loss: backward(self, loss * 2))
-
-
-def disk_full() -> AbstractContextManager[Any]:
-    return patch.object(checkpoint, "save_file", side_effect=OSError(28, "No space left on device"))
-
-
-def no_images_on_rank_1() -> AbstractContextManager[Any]:
-    missing = DataError("data: no folder") if os.environ.get("RANK") == "1" else None
-    return patch.object(unit_method, "open_folders", wraps=unit_method.open_folders, side_effect=missing)
-
-
-def not_finite_on_rank_1() -> AbstractContextManager[Any]:
-    """A term of the loss that is not a number there alone."""
-    learn = training.learn
-
-    def faulty(method: Method[Any], wrapped: Any, parts: list[Any], *rest: Any, inspect: Any, **more: Any) -> Any:
-        def spoilt(phases: list[Phase], optimizer: Any) -> None:
-            if parts[0].step == 2 and os.environ["RANK"] == "1":
-                name = next(iter(phases[0].terms))
-                phases[0].terms[name] = phases[0].terms[name] * torch.nan
-            inspect(phases, optimizer)
-
-        return learn(method, wrapped, parts, *rest, inspect=spoilt, **more)
-
-    return patch.object(training, "learn", faulty)
-
-
-def stuck_in_step_3() -> AbstractContextManager[Any]:
-    learn = training.learn
-
-    def faulty(method: Method[Any], wrapped: Any, parts: list[Any], *rest: Any, **more: Any) -> Iterator[Any]:
-        if parts[0].step == 2:
-            print("stuck", flush=True)
-            for _ in range(600):  # a signal's handler does not wake a sleeper for good
-                time.sleep(0.1)
-        return learn(method, wrapped, parts, *rest, **more)
-
-    return patch.object(training, "learn", faulty)
-
-
-FAULTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
-    "bare translator": bare("translator"),
-    "bare discriminators": bare("discriminators"),
-    "bare encoder": bare("encoder"),
-    "two backward passes": two_backward_passes,
-    "latent by rank": latent_by_place_on_the_rank,
-    "augmentation by rank": augmentation_by_place_on_the_rank,
-    "digits' noise by rank": digits_noise_by_place_on_the_rank,
-    "local batch size": local_batch_size,
-    "undivided loss": undivided_loss,
-    "disk full": disk_full,
-    "impatient": lambda: patch.object(run, "PATIENCE", 0.2),
-    "no images on rank 1": no_images_on_rank_1,
-    "not finite on rank 1": not_finite_on_rank_1,
-    "stuck in step 3": stuck_in_step_3,
-}

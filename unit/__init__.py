@@ -2,23 +2,27 @@
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-__all__ = ["load", "translate"]
+from unit.registry import look_up
+
+__version__ = "0.2.0"
+__all__ = ["evaluate", "load", "train", "translate"]
 
 if TYPE_CHECKING:
-    from unit.model import load
-    from unit.translation import translate
+    from unit.api import train
+    from unit.evaluation.evaluate import evaluate
+    from unit.inference.folder import translate
+    from unit.inference.translator import load
+
+_PUBLIC = {
+    "evaluate": "unit.evaluation.evaluate:evaluate",
+    "load": "unit.inference.translator:load",
+    "train": "unit.api:train",
+    "translate": "unit.inference.folder:translate",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import the public functions when they are first asked for, so that `import unit` alone is quick."""
-    match name:
-        case "load":
-            from unit.model import load
-
-            return load
-        case "translate":
-            from unit.translation import translate
-
-            return translate
+    if name in _PUBLIC:
+        return look_up(_PUBLIC, name, what="function")
     raise AttributeError(f"module 'unit' has no attribute {name!r}")

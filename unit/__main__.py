@@ -1,8 +1,8 @@
-"""`python -m unit evaluate`: score a finished model."""
+"""`python -m unit`: the same as the command `unit`."""
 
 import sys
 
-from unit.commands import main
+from unit.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

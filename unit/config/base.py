@@ -5,7 +5,7 @@ Values are checked here, at the border; what is inside can rely on them.
 
 import math
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from unit.text import one_line
 
@@ -17,8 +17,13 @@ class ConfigError(ValueError):
         super().__init__(one_line(message))
 
 
-MOST_WIDTH = 2**20
+MAX_WIDTH = 2**20
 """The widest layer of a perceptron; with it the sizes of the weights still are numbers of 64 bits."""
+
+
+def free_at_resume(default: Any) -> Any:
+    """A field whose key may change when a run is resumed, because it doesn't change what a step does."""
+    return field(default=default, metadata={"free_at_resume": True})
 
 
 def at_least(key: str, value: float, low: float) -> None:
@@ -54,10 +59,10 @@ class OptimConfig:
     weight_decay: float = 1e-4
     """L2 penalty in Adam's gradient"""
     schedule: Literal["constant", "linear", "step", "cosine"] = "constant"
-    """the learning rate's course: linear falls to 0 from decay_start on; step multiplies by step_factor every
+    """the learning rate's schedule: linear falls to 0 from decay_start on; step multiplies by step_factor every
     step_every steps; cosine falls to 0 over the whole training"""
     warmup: int = 0
-    """steps over which the learning rate rises to its course"""
+    """steps over which the learning rate rises to that of its schedule"""
     decay_start: int = 0
     """step at which the linear schedule begins to fall"""
     step_every: int = 100_000
@@ -83,23 +88,23 @@ class OptimConfig:
 class TrainConfig:
     """How long, in which batches, and what is written on the way."""
 
-    steps: int = 100_000
+    steps: int = free_at_resume(100_000)
     """training steps (for UNIT one D step and one E+G step each)"""
     batch_size: int = 1
-    """images a step (for UNIT of each domain), over all processes together"""
+    """images per step (for UNIT, of each domain), over all processes together"""
     accumulation: int = 1
-    """parts that a process's share of the batch is taken in, to save memory; the result is the same"""
+    """micro-batches that a process's share of the batch is split into, to save memory; the result is the same"""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """precision of the networks' arithmetic; auto is bf16 on a GPU that has it, else fp32"""
     deterministic: bool = False
-    """on a GPU, take only algorithms that give the same bits each time, which are slower; on a CPU they all do"""
-    log_every: int = 50
+    """on a GPU, use only algorithms that give the same bits each time, which are slower; on a CPU they all do"""
+    log_every: int = free_at_resume(50)
     """steps between two lines of metrics.jsonl"""
-    sample_every: int = 1000
+    sample_every: int = free_at_resume(1000)
     """steps between two grids of sample images"""
-    checkpoint_every: int = 5000
+    checkpoint_every: int = free_at_resume(5000)
     """steps between two checkpoints"""
-    keep: int = 2
+    keep: int = free_at_resume(2)
     """how many checkpoints are kept, at least 2"""
 
     def __post_init__(self) -> None:
@@ -116,12 +121,12 @@ class TrainConfig:
 class RunConfig:
     """Where the run is written, and its seed."""
 
-    output: str = "runs/unit"
+    output: str = free_at_resume("runs/unit")
     """the run's folder"""
     seed: int = 0
     """seed of the weights and of every random draw"""
-    tracker: Literal["tensorboard", "wandb", "mlflow", "none"] = "tensorboard"
-    """experiment tracker beside metrics.jsonl; wandb and mlflow must be installed"""
+    tracker: Literal["tensorboard", "wandb", "mlflow", "none"] = free_at_resume("tensorboard")
+    """experiment tracker, beside metrics.jsonl; wandb and mlflow must be installed"""
 
 
 @dataclass(frozen=True)

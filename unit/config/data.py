@@ -3,21 +3,27 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from unit.config.base import ConfigError, at_least, within
+from unit.config.base import ConfigError, at_least, free_at_resume, within
+
+Channels = Literal[1, 3]
+Folders = str | list[str]
+"""A folder of images, a text file that lists images, or a list of such folders and files."""
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """Two folders of images and how a batch is made of them."""
+class TwoDomainsConfig:
+    """Two domains of images and how a batch is made of them."""
 
-    root: str | None = None
+    root: str | None = free_at_resume(None)
     """folder that holds trainA and trainB (and, for evaluation, testA and testB)"""
-    a: str | None = None
-    """folder of domain a's training images, in place of root/trainA"""
-    b: str | None = None
-    """folder of domain b's training images, in place of root/trainB"""
-    channels: Literal[1, 3] = 3
-    """1 for grey images, 3 for RGB; files of another kind are converted"""
+    a: Folders | None = free_at_resume(None)
+    """domain a's training images, in place of root/trainA: a folder, a .txt file of their paths, or a list of these"""
+    b: Folders | None = free_at_resume(None)
+    """domain b's training images in place of root/trainB, likewise"""
+    channels: Channels = 3
+    """1 for grayscale images, 3 for RGB; files of another kind are converted"""
+    channels_b: Channels | None = None
+    """domain b's channels, where they are not domain a's (null: the same)"""
     resize: int | None = None
     """scale images so that their shorter side is this, in pixels; null keeps their sizes"""
     size: int = 256
@@ -28,9 +34,9 @@ class DataConfig:
     """enlarge crops at random by up to this factor (1: never)"""
     jitter: float = 0.0
     """strength of random changes of brightness, contrast, saturation and hue, 0 to 1 (0: none)"""
-    cache_gb: float = 4.0
-    """memory for decoded images, in GB a process; domains that need more are read from disk at each use"""
-    workers: int = 2
+    cache_gb: float = free_at_resume(4.0)
+    """memory for decoded images, in GB per process; domains that need more are read from disk at each use"""
+    workers: int = free_at_resume(2)
     """loader processes where images are read from disk at each use"""
 
     def __post_init__(self) -> None:
@@ -41,42 +47,55 @@ class DataConfig:
         at_least("data.workers", self.workers, 0)
         if self.resize is not None:
             at_least("data.resize", self.resize, self.size)
+        for key, folders in (("a", self.a), ("b", self.b)):
+            if folders is not None and not all([folders, *([folders] if isinstance(folders, str) else folders)]):
+                raise ConfigError(f"data.{key}: expected a folder, a .txt file, or a list of these, got {folders!r}")
+
+    @property
+    def channels_of_b(self) -> Channels:
+        """Domain b's channels."""
+        return self.channels if self.channels_b is None else self.channels_b
+
+
+SIZES = {"mnist": 28, "usps": 16, "folder": 32}
+"""The sides of images, in pixels, where data.size is null."""
 
 
 @dataclass(frozen=True)
-class DigitsConfig:
-    """Handwritten digits, in memory."""
+class ImagesConfig:
+    """One domain of small square images, in memory: MNIST, USPS, or a folder of images of one's own."""
 
-    name: Literal["mnist", "usps"] = "mnist"
-    """which digits: MNIST (28×28) or USPS (16×16)"""
-    root: str = "datasets/mnist"
-    """folder of MNIST's four idx files, gzipped or not, or of usps.h5"""
-    download: bool = True
+    name: Literal["auto", "mnist", "usps", "folder"] = "auto"
+    """what lies in root: MNIST's files, USPS's, or images; auto looks, and takes an empty root for MNIST's"""
+    root: str = free_at_resume("datasets/mnist")
+    """folder of MNIST's four idx files (gzipped or not), of usps.h5, or of images: train/ and test/ or the images
+    themselves, in a folder for each class or in none"""
+    size: int | None = None
+    """side of the images, in pixels; those of a folder are scaled to it and cropped square (null: 28 for MNIST, 16 for
+    USPS, 32 for a folder)"""
+    channels: Channels | None = None
+    """1 for grayscale, 3 for RGB (null: 1 for digits, 3 for a folder)"""
+    download: bool = free_at_resume(True)
     """get MNIST into root where it is not there"""
     held_out: int = 0
     """how many of the last training images are set aside, to choose hyper-parameters on (evaluate --split held_out)"""
 
     def __post_init__(self) -> None:
         at_least("data.held_out", self.held_out, 0)
-
-    @property
-    def size(self) -> int:
-        """Side of the images, in pixels."""
-        return 28 if self.name == "mnist" else 16
+        if self.size is not None:
+            within("data.size", self.size, 4, 1024)
 
 
 @dataclass(frozen=True)
-class LabelledDigitsConfig(DigitsConfig):
-    """Digits of which some have labels: every image is trained on, and beside them those that keep theirs."""
+class LabeledImagesConfig(ImagesConfig):
+    """Images of which some have labels: all are trained on, and beside them, once more, those that keep theirs."""
 
-    labelled: int = 100
-    """how many training images keep their labels, as many of each digit (0: none)"""
-    labelled_batch: int = 100
-    """labelled images a step, beside train.batch_size images without labels"""
+    labeled: int = 100
+    """how many training images keep their labels, as many of each class (0: none)"""
+    labeled_batch: int = 100
+    """labeled images per step, beside train.batch_size images without labels"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least("data.labelled", self.labelled, 0)
-        at_least("data.labelled_batch", self.labelled_batch, 1)
-        if self.labelled % 10:
-            raise ConfigError(f"data.labelled: expected as many of each of 10 digits, got {self.labelled}")
+        at_least("data.labeled", self.labeled, 0)
+        at_least("data.labeled_batch", self.labeled_batch, 1)

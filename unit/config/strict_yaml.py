@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-MOST_CHARACTERS = 2**16
+MAX_CHARACTERS = 2**16
 """The longest text that is read; the configs that come with unit have less than a thirtieth of it."""
-DEEPEST = 20
+MAX_DEPTH = 20
 """How deep lists and mappings may lie in one another."""
 
 
@@ -32,8 +32,8 @@ class StrictLoader(yaml.SafeLoader):
             raise TooMuch(f"anchors and aliases are not allowed {event.start_mark}")
         if event.tag is not None:
             raise yaml.YAMLError(f"tags are not allowed {event.start_mark}")
-        if self.depth == DEEPEST:
-            raise TooMuch(f"nested more than {DEEPEST} deep {event.start_mark}")
+        if self.depth == MAX_DEPTH:
+            raise TooMuch(f"nested more than {MAX_DEPTH} deep {event.start_mark}")
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1
@@ -48,8 +48,8 @@ class StrictLoader(yaml.SafeLoader):
 
 def load(text: str) -> Any:
     """What the text says; raises YAMLError where it is no YAML or more than is needed."""
-    if len(text) > MOST_CHARACTERS:
-        raise TooMuch(f"expected at most {MOST_CHARACTERS} characters, got more")
+    if len(text) > MAX_CHARACTERS:
+        raise TooMuch(f"expected at most {MAX_CHARACTERS} characters, got more")
     try:
         return yaml.load(text, StrictLoader)
     except (ValueError, OverflowError) as error:  # no such day, or a number of thousands of digits

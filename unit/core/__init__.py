@@ -1,1 +1,1 @@
-"""The autoencoder core: posterior, likelihood, prior, regulariser, autoencoder."""
+"""The autoencoder core: posterior, likelihood, prior, regularizer, autoencoder."""

@@ -18,7 +18,7 @@ LikelihoodKind = Literal["bernoulli", "gaussian", "laplace"]
 class Bernoulli:
     """Each pixel is 1 with probability σ(output), else 0.
 
-    Grey levels x in [0, 1] are taken for probabilities too: the loss is then the cross-entropy, whose least value is
+    Gray levels x in [0, 1] are taken for probabilities too: the loss is then the cross-entropy, whose least value is
     the images' own entropy and not 0 (45.5 nats an image on MNIST's test set).
     """
 

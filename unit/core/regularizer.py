@@ -1,17 +1,166 @@
-"""What pulls the codes' distribution q(z) towards the prior p(z).
+"""What pulls the codes' distribution q(z) towards the prior p(z): one object each, the same for every model.
 
-The KL divergence is in closed form and belongs to each posterior (posterior.py). Two need samples alone, so they serve
-deterministic encoders and any prior: the maximum mean discrepancy, which is here, and an adversary (a discriminator of
-codes with the losses of losses.py). Categories have one more: the divergence of their mean.
+A regularizer says which posterior the encoder must give, what it weighs, its terms, and, if an adversary is part of it,
+the discriminator of codes, which learns in a step of its own. The KL divergence is in closed form and belongs to each
+posterior (posterior.py). MMD and adversary need samples alone, so they serve deterministic encoders and any prior.
 """
 
 import math
-from typing import Literal
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-RegularizerKind = Literal["kl", "kl_learned", "mmd", "adversarial", "none"]
+from unit.core.posterior import Gaussian, Posterior, PosteriorKind, UnitGaussian, mean_divergence, mean_square
+from unit.losses.gan import discriminator_loss, generator_loss
+
+
+class PriorDraws(Protocol):
+    """Samples of the prior for a step, a function of what they are for."""
+
+    def prior(self, code: str, shape: tuple[int, ...]) -> Tensor:
+        """A sample for each image's code of that name: (B, *shape)."""
+
+    def permutation(self, count: int) -> Tensor:
+        """A random order, the same for all images: int64 (count,)."""
+
+
+class Regularizer(ABC):
+    """`weight` is that of the codes of images, `cycle_weight` that of the codes of translations.
+
+    `name` begins the names of the terms, `posterior` is what the encoder must give, and `discriminator` is the
+    adversary of codes, or None.
+    """
+
+    name: str
+    posterior: PosteriorKind = "deterministic"
+    discriminator: nn.Module | None = None
+
+    def __init__(self, weight: float, cycle_weight: float = 0.0) -> None:
+        self.weight, self.cycle_weight = weight, cycle_weight
+
+    @abstractmethod
+    def terms(self, codes: Mapping[str, Posterior], draws: PriorDraws) -> dict[str, Tensor]:
+        """What pulls each of these codes towards the prior, unweighted: `{name}_{code}` → a scalar."""
+
+
+class NoRegularizer(Regularizer):
+    """Nothing pulls the codes."""
+
+    name = "none"
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+
+    def terms(self, codes: Mapping[str, Posterior], draws: PriorDraws) -> dict[str, Tensor]:
+        return {}
+
+
+class KL(Regularizer):
+    """KL(q(z|x) ‖ N(0, I)) in nats, summed over the latent dimensions and averaged over the images (VAE)."""
+
+    name = "kl"
+    posterior = "gaussian"
+
+    def terms(self, codes: Mapping[str, Posterior], draws: PriorDraws) -> dict[str, Tensor]:
+        return {key_of(self, code): closed_form(q).kl().mean() for code, q in codes.items()}
+
+
+class MeanKL(Regularizer):
+    """Twice the KL divergence, averaged over all elements of the code: the form that UNIT's λ1 and λ3 are for.
+
+    With unit variance it is the mean of μ²; with `learned`, of μ² + σ² − log σ² − 1.
+    """
+
+    name = "kl"
+
+    def __init__(self, weight: float, cycle_weight: float = 0.0, *, learned: bool = False) -> None:
+        super().__init__(weight, cycle_weight)
+        self.posterior = "gaussian" if learned else "unit"
+
+    def terms(self, codes: Mapping[str, Posterior], draws: PriorDraws) -> dict[str, Tensor]:
+        divergences = {code: closed_form(q) for code, q in codes.items()}
+        return {
+            key_of(self, code): mean_divergence(q) if isinstance(q, Gaussian) else mean_square(q.mu)
+            for code, q in divergences.items()
+        }
+
+
+class GroupMMD(Regularizer):
+    """The maximum mean discrepancy between codes (B, d) and N(0, sd²·I), over groups of `group` images (WAE-MMD)."""
+
+    name = "mmd"
+
+    def __init__(self, weight: float, *, group: int, sd: float = 1.0) -> None:
+        super().__init__(weight)
+        self.group, self.sd = group, sd
+
+    def terms(self, codes: Mapping[str, Posterior], draws: PriorDraws) -> dict[str, Tensor]:
+        return {
+            key_of(self, code): mmd_in_groups(q.mu, draws.prior(code, tuple(q.mu.shape[1:])), self.group, sd=self.sd)
+            for code, q in codes.items()
+        }
+
+
+class SpatialMMD(Regularizer):
+    """The maximum mean discrepancy between the codes at an image's places and N(0, I), averaged over the images.
+
+    Of a large code (B, c, h, w) `places` are drawn. An image at a time, so that it is the same on any number of
+    processes and needs no batch larger than one.
+    """
+
+    name = "mmd"
+
+    def __init__(self, weight: float, cycle_weight: float = 0.0, *, places: int = 256) -> None:
+        super().__init__(weight, cycle_weight)
+        self.places = places
+
+    def terms(self, codes: Mapping[str, Posterior], draws: PriorDraws) -> dict[str, Tensor]:
+        return {key_of(self, code): self.discrepancy(code, q.mu, draws) for code, q in codes.items()}
+
+    def discrepancy(self, code: str, mu: Tensor, draws: PriorDraws) -> Tensor:
+        z = mu.flatten(2).transpose(1, 2)
+        count = min(self.places, z.shape[1])
+        chosen = draws.permutation(z.shape[1])[:count].to(mu.device)
+        return mmd(z[:, chosen], draws.prior(code, (count, mu.shape[1]))).mean()
+
+
+class Adversarial(Regularizer):
+    """A discriminator learns to tell samples of the prior from codes, and the encoder to fool it (AAE, WAE-GAN).
+
+    `discriminator` takes the parts of a code and gives a list of logits, one for each part.
+    """
+
+    name = "code_gan"
+
+    def __init__(self, discriminator: nn.Module, weight: float, cycle_weight: float = 0.0) -> None:
+        super().__init__(weight, cycle_weight)
+        self.discriminator: nn.Module = discriminator
+
+    def discriminator_loss(self, discriminator: nn.Module, real: Sequence[Tensor], codes: Sequence[Tensor]) -> Tensor:
+        """BCE of samples of the prior against codes, part by part, in one pass through the `discriminator` as it is
+        wrapped for distribution: a scalar, summed over the parts. Codes are detached."""
+        n = len(real[0])
+        logits = discriminator(*(torch.cat([r, c.detach()]) for r, c in zip(real, codes, strict=True)))
+        return discriminator_loss([y[:n] for y in logits], [y[n:] for y in logits], "bce")
+
+    def terms(self, codes: Mapping[str, Posterior], draws: PriorDraws) -> dict[str, Tensor]:
+        every = [q.mu for q in codes.values()]
+        (logits,) = self.discriminator(torch.cat(every))
+        parts = logits.split([len(mu) for mu in every])
+        return {key_of(self, code): generator_loss([y], "bce") for code, y in zip(codes, parts, strict=True)}
+
+
+def key_of(regularizer: Regularizer, code: str) -> str:
+    return f"{regularizer.name}_{code}" if code else regularizer.name
+
+
+def closed_form(q: Posterior) -> Gaussian | UnitGaussian:
+    assert isinstance(q, Gaussian | UnitGaussian), "a point has no KL divergence"
+    return q
+
 
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 

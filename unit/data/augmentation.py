@@ -1,4 +1,4 @@
-"""Augmentation of a batch on the training device: mirror, enlarge, colour jitter, and the cast to [-1, 1]; and for
+"""Augmentation of a batch on the training device: mirror, enlarge, color jitter, and the cast to [-1, 1]; and for
 digits an affine warp.
 
 Every draw comes with the batch as uniform numbers u (B, 10), so that an image's augmentation is a function of its key
@@ -21,7 +21,7 @@ def augment(x: Tensor, u: Tensor, *, flip: bool, zoom: float = 1.0, jitter: floa
 
     `flip` mirrors half of the images; `zoom` > 1 enlarges each by a factor between 1 and `zoom`, log-uniformly, about
     a random point; `jitter` in [0, 1] changes brightness, contrast and saturation by up to that share and hue by up
-    to a tenth of it of the colour circle.
+    to a tenth of it of the color circle.
     """
     y = to_float(x)
     if flip:
@@ -29,7 +29,7 @@ def augment(x: Tensor, u: Tensor, *, flip: bool, zoom: float = 1.0, jitter: floa
     if zoom > 1:
         y = enlarge(y, torch.exp(u[:, 3] * math.log(zoom)), u[:, 4:6])
     if jitter > 0:
-        y = colour_jitter(y, 2 * u[:, 6:10] - 1, jitter)
+        y = color_jitter(y, 2 * u[:, 6:10] - 1, jitter)
     return y
 
 
@@ -65,8 +65,8 @@ def warp(x: Tensor, strength: float, normals: Tensor) -> Tensor:
     return warped
 
 
-def colour_jitter(x: Tensor, amount: Tensor, strength: float) -> Tensor:
-    """Brightness, contrast, saturation and hue changed by `strength` times `amount` (B, 4) in [-1, 1]; grey images
+def color_jitter(x: Tensor, amount: Tensor, strength: float) -> Tensor:
+    """Brightness, contrast, saturation and hue changed by `strength` times `amount` (B, 4) in [-1, 1]; gray images
     have no saturation and hue to change."""
     brightness, contrast, saturation, hue = (strength * amount).unbind(1)
     y = enhance.adjust_brightness_accumulative((x + 1) / 2, 1 + brightness)

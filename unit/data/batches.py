@@ -1,4 +1,5 @@
-"""What the training loop asks of the data: each step's parts of this process, the same on any number of processes."""
+"""What the training loop asks of the data: each step's micro-batches of this process, the same on any number of
+processes."""
 
 import functools
 from abc import abstractmethod
@@ -15,11 +16,15 @@ R = TypeVar("R")
 B = TypeVar("B")
 
 
-@dataclass(frozen=True)
-class Share:
-    """A process's share of every step's global batch of `batch_size` images, taken in `accumulation` parts.
+class DataError(ValueError):
+    """Data that can't be trained on: one line that names the folder or file."""
 
-    Parts are numbered over the whole training: step · accumulation + the part's number in its step.
+
+@dataclass(frozen=True)
+class Shard:
+    """A process's share of every step's global batch of `batch_size` images, taken in `accumulation` micro-batches.
+
+    Micro-batches are numbered over the whole training: step · accumulation + the number in its step.
     """
 
     seed: int
@@ -28,16 +33,17 @@ class Share:
     rank: int = 0
     processes: int = 1
 
-    def step(self, part: int) -> int:
-        return part // self.accumulation
+    def step(self, number: int) -> int:
+        """The step of a micro-batch."""
+        return number // self.accumulation
 
-    def positions(self, part: int) -> range:
-        """Which images of its step's global batch the part is."""
+    def positions(self, number: int) -> range:
+        """Which images of its step's global batch a micro-batch holds."""
         count = self.batch_size // (self.processes * self.accumulation)
-        start = (self.rank * self.accumulation + part % self.accumulation) * count
+        start = (self.rank * self.accumulation + number % self.accumulation) * count
         return range(start, start + count)
 
-    def visited(self, count: int, domain: str, step: int, positions: range) -> list[int]:
+    def indices(self, count: int, domain: str, step: int, positions: range) -> list[int]:
         """Which of a domain's `count` images stand at these positions of a step's batch.
 
         The images are visited in one random order after another; image number k of the training, k = step · batch size
@@ -55,24 +61,24 @@ def order(count: int, seed: int, domain: str, epoch: int) -> list[int]:
 
 
 class Batches(Dataset[R], Generic[R, B]):
-    """One process's parts by number, without state: as they are stored (R), and as they are trained on (B).
+    """One process's micro-batches by number, without state: as they are stored (R), and as they are trained on (B).
 
     `fingerprints` are the SHA-256 by domain of what a resumed run must find again, `summary` says how many images of
-    what there are, `left_out` are lines on files that can't be used, and `workers` is how
-    many loader processes reading needs.
+    what there are, `complaints` are lines on files that can't be used, and `workers` is how many loader processes
+    reading needs.
     """
 
-    share: Share
+    shard: Shard
     fingerprints: Mapping[str, str]
     summary: str
-    left_out: Sequence[str] = ()
+    complaints: Sequence[str] = ()
     workers: int = 0
-    images_a_step: int
+    images_per_step: int
 
     @abstractmethod
-    def __getitem__(self, part: int) -> R:
-        """The part as it is stored, on the CPU; called in a loader's process where there are any."""
+    def __getitem__(self, number: int) -> R:
+        """The micro-batch as it is stored, on the CPU; called in a loader's process where there are any."""
 
     @abstractmethod
-    def prepare(self, stored: R, part: int, device: torch.device) -> B:
-        """The part as it is trained on, augmented, on the training device."""
+    def prepare(self, stored: R, number: int, device: torch.device) -> B:
+        """The micro-batch as it is trained on, augmented, on the training device."""

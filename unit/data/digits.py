@@ -2,10 +2,12 @@
 
 MNIST is four idx files: a big-endian header (a magic number, then each dimension) and bytes. USPS is one HDF5 file
 with brightness in [0, 1], which becomes round(255 · brightness). A file is checked once, as it is read; what is wrong
-with it is a :class:`DigitsError` of one line. `labelled` draws the images that keep their labels where few do.
+with it is a :class:`DigitsError` of one line.
+
+Torchvision downloads MNIST, but does not read it here: its idx reader takes no .gz, has no limit of size, and asserts
+without a message. Its USPS is another file, whose values it truncates instead of rounding.
 """
 
-import fcntl
 import gzip
 import hashlib
 import math
@@ -13,8 +15,6 @@ import os
 import struct
 import tempfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -22,9 +22,8 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
-
-from unit import draws
 
 Name = Literal["mnist", "usps"]
 Split = Literal["train", "test"]
@@ -74,29 +73,20 @@ class Digits:
 def read_digits(root: Path, name: Name, split: Split, *, download: bool = True) -> Digits:
     """Read MNIST (28 × 28) or USPS (16 × 16).
 
-    MNIST: `root` or root/MNIST/raw holds the four idx files, each plain or .gz; with `download`, torchvision fetches
-    them where none is there. USPS: `root` holds usps.h5, or is the path of an .h5 file; it is never downloaded.
-    Raises DigitsError where files are missing or damaged.
+    Args:
+        root: For MNIST, a folder such that it or its MNIST/raw holds the four idx files, each plain or .gz. For USPS,
+            a folder that holds usps.h5, or the path of an .h5 file.
+        name: "mnist" or "usps".
+        split: "train" or "test".
+        download: Fetch MNIST where none of its files is there. USPS is never downloaded.
+
+    Returns:
+        Images uint8 (N, 1, H, W) and labels int64 (N,) in 0 to 9.
+
+    Raises:
+        DigitsError: If files are missing or damaged, or the download fails.
     """
     return read_mnist(root, split, download=download) if name == "mnist" else read_usps(root, split)
-
-
-def labelled(labels: Tensor, count: int, *, seed: int, classes: int = CLASSES) -> Tensor:
-    """Which `count` images keep their labels: as many of each class, a function of the seed; int64 (count,), sorted.
-
-    With one seed, a smaller choice is part of each larger one. Raises DigitsError unless `count` is a multiple of
-    `classes` and each class has count / classes images.
-    """
-    if classes < 1 or count < 0 or count % classes:
-        raise DigitsError(f"labelled: {count} images can't be shared out evenly; give a multiple of {classes} classes")
-    each = count // classes
-    chosen = []
-    for digit in range(classes):
-        places = (labels == digit).nonzero().flatten()
-        if len(places) < each:
-            raise DigitsError(f"labelled: {count} images need {each} of each class; class {digit} has {len(places)}")
-        chosen.append(places[draws.permutation(len(places), seed, "labelled", digit)[:each]])
-    return torch.cat(chosen).sort().values
 
 
 def checked(images: Tensor, labels: Tensor, images_at: str, labels_at: str) -> Digits:
@@ -115,7 +105,8 @@ def checked(images: Tensor, labels: Tensor, images_at: str, labels_at: str) -> D
 
 
 def read_mnist(root: Path, split: Split, *, download: bool) -> Digits:
-    with alone(root):  # while one process downloads, others would find some of the files
+    """`read_digits` of MNIST."""
+    with lock_of(root):  # while one process downloads, others would find some of the files
         files = find_mnist(root)
         if not files and download:
             download_mnist(root)
@@ -127,13 +118,11 @@ def read_mnist(root: Path, split: Split, *, download: bool) -> Digits:
     return checked(images.unsqueeze(1), labels.long(), str(images_path), str(labels_path))
 
 
-@contextmanager
-def alone(root: Path) -> Iterator[None]:
-    """Wait until no other process of this machine is in here for this folder."""
+def lock_of(root: Path) -> FileLock:
+    """A lock for this folder among a user's processes on this machine; the folder may be absent or read-only."""
+    user = os.getuid() if hasattr(os, "getuid") else ""  # on Windows, each user has a folder for temporary files
     name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
-    with (Path(tempfile.gettempdir()) / f"unit-{os.getuid()}-{name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return FileLock(Path(tempfile.gettempdir()) / f"unit-{user}-{name}.lock")
 
 
 def find_mnist(root: Path) -> dict[str, Path]:
@@ -154,11 +143,13 @@ def find_mnist(root: Path) -> dict[str, Path]:
 
 
 def mnist_by_hand(root: Path) -> str:
+    """Which files to put where, for messages."""
     names = ", ".join(name for pair in MNIST_FILES.values() for name in pair)
     return f"{names} (each plain or .gz) in {root} or {root / 'MNIST' / 'raw'}"
 
 
 def download_mnist(root: Path) -> None:
+    """Fetch the four files into root/MNIST/raw; torchvision compares their checksums."""
     from torchvision.datasets import MNIST  # slow to import, and needed once
 
     try:
@@ -169,7 +160,7 @@ def download_mnist(root: Path) -> None:
 
 
 def read_idx(path: Path, dimensions: int) -> Tensor:
-    """An idx file of bytes: uint8, of so many dimensions."""
+    """Read an idx file of bytes, plain or .gz, as uint8 of so many dimensions; raises DigitsError for any other."""
     magic = 0x800 + dimensions  # 8: unsigned bytes
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -197,13 +188,14 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
 
 
 def read_usps(root: Path, split: Split) -> Digits:
+    """`read_digits` of USPS."""
     path = root if root.suffix == ".h5" and not os.path.isdir(root) else root / USPS_FILE
     if not os.path.isfile(path):
         raise DigitsError(f"{path}: no such file; expected USPS as HDF5 (it is not downloaded)")
     try:
         import h5py
     except ImportError as error:
-        raise DigitsError("reading USPS needs h5py; pip install 'unit[usps]'") from error
+        raise DigitsError("reading USPS needs h5py; pip install 'unit-translation[usps]'") from error
     try:
         with h5py.File(path, "r") as file:
             data = read_dataset(path, file.get(f"{split}/data"), f"{split}/data", "float", (USPS_SIDE**2,))

@@ -1,1 +1,23 @@
-"""Measures of translation: what a score says, printed beside what it would say of no model."""
+"""Evaluation: a set of test images that is loaded and translated once, and metrics that read it.
+
+A metric is one file with a `Metric`, and its line here; or, outside the package,
+`unit.evaluation.METRICS["mine"] = Metric(measure, applies)`.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from unit.evaluation.metric import Metric
+
+METRICS: dict[str, "str | Metric"] = {
+    "maps": "unit.evaluation.maps:METRIC",
+    "classifier": "unit.evaluation.classifier:METRIC",
+    "round_trip": "unit.evaluation.round_trip:METRIC",
+    "pairing": "unit.evaluation.pairing:METRIC",
+    "bound": "unit.evaluation.bound:METRIC",
+    "error": "unit.evaluation.error:METRIC",
+    "clusters": "unit.evaluation.clusters:METRIC",
+    "reconstruction": "unit.evaluation.reconstruction:METRIC",
+    "codes": "unit.evaluation.codes:METRIC",
+    "parzen": "unit.evaluation.parzen:METRIC",
+}

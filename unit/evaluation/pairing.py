@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from unit.config.unit import UnitConfig
-from unit.data.batches import Share
-from unit.data.folders import training_folders
-from unit.data.images import find_images
-from unit.options import parse
+from unit.config.data import TwoDomainsConfig
+from unit.config.files import load
+from unit.data.batches import Shard
+from unit.data.domain import list_sources
+from unit.data.two_domains import training_folders
+from unit.evaluation.metric import Figures, Metric
+from unit.evaluation.sets import EvaluationSet, TranslationSet, needs_translator
 
 EPOCHS = 10
 
@@ -26,37 +28,49 @@ class Pairing:
     same: int
     chance: float
 
-    def line(self) -> str:
-        met = f"{self.same} of the first {self.drawn} pairs drawn have one name"
-        return f"data check: {met} in both domains, against {self.chance:.1f} by chance"
 
-
-def pairing(a: Sequence[str], b: Sequence[str], share: Share) -> Pairing:
+def count_pairs(a: Sequence[str], b: Sequence[str], shard: Shard) -> Pairing:
     """Over the first epochs of the larger domain; `a` and `b` are the images' names in the order of the folders."""
     drawn = EPOCHS * max(len(a), len(b))
     positions = range(drawn)
-    orders = (share.visited(len(names), domain, 0, positions) for domain, names in (("a", a), ("b", b)))
+    orders = (shard.indices(len(names), domain, 0, positions) for domain, names in (("a", a), ("b", b)))
     same = sum(a[i] == b[j] for i, j in zip(*orders, strict=True))
     of_b = Counter(b)
     matches = sum(of_b[name] for name in a)
     return Pairing(drawn, same, drawn * matches / (len(a) * len(b)))
 
 
-def pairing_of(run: Path) -> Pairing | None:
-    """That of a run, from its config and the names in its data folders; None where `run` is no run of a translator's,
-    or its data is not there any more."""
-    if not (run / "config.yaml").is_file():
+def pairing_of(run: Path | None) -> Pairing | None:
+    """That of a run, from its config and the names in its data folders; None where `run` is no run of two domains, or
+    its data is not there any more."""
+    if run is None or not (run / "config.yaml").is_file():
         return None
     try:
-        config = parse(["--config", str(run / "config.yaml")])
-        if not isinstance(config, UnitConfig):
+        config = load(run / "config.yaml")
+        data = getattr(config, "data", None)
+        if not isinstance(data, TwoDomainsConfig):
             return None
         names = [
-            [PurePath(path.relative_to(folder)).with_suffix("").as_posix() for path in find_images(folder)]
-            for folder in training_folders(config.data)
+            [PurePath(name).with_suffix("").as_posix() for name, _ in list_sources(folders)]
+            for folders in training_folders(data)
         ]
     except (ValueError, OSError):
         return None
-    if not all(names):
-        return None
-    return pairing(names[0], names[1], Share(config.run.seed, config.train.batch_size))
+    return count_pairs(names[0], names[1], Shard(config.run.seed, config.train.batch_size)) if all(names) else None
+
+
+def applies(images: EvaluationSet) -> str:
+    if not isinstance(images, TranslationSet):
+        return needs_translator(images)
+    return "" if pairing_of(images.run) is not None else "the run's training folders are not at hand"
+
+
+def measure(images: TranslationSet) -> Figures:
+    """How many of the first pairs drawn have one name in both domains, and how many would by chance."""
+    pairing = pairing_of(images.run)
+    assert pairing is not None
+    row = {"drawn": float(pairing.drawn), "of one name": float(pairing.same), "by chance": pairing.chance}
+    return Figures({"training": row}, title="pairs in the order", decimals=1)
+
+
+METRIC = Metric(measure, applies)

@@ -16,9 +16,9 @@ Init = Literal["normal", "kaiming"]
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
-    """The named normalisation of (B, channels, H, W).
+    """The named normalization of (B, channels, H, W).
 
-    `instance` has no affine parameters and no running statistics; `layer` normalises one image over C, H and W and
+    `instance` has no affine parameters and no running statistics; `layer` normalizes one image over C, H and W and
     then scales each channel, which is a group norm of one group.
     """
     match norm:
@@ -105,7 +105,7 @@ def upsampling_block(
     return nn.Sequential(transposed, norm_layer(norm, channels_out), nn.LeakyReLU(slope, inplace=True))
 
 
-def both(shared: nn.Module, x_a: Tensor, x_b: Tensor) -> tuple[Tensor, Tensor]:
+def run_shared(shared: nn.Module, x_a: Tensor, x_b: Tensor) -> tuple[Tensor, Tensor]:
     """`shared(x_a), shared(x_b)`, of layers that both domains share, in one run over both batches.
 
     The answers are the same as in two, since no layer here mixes the images of a batch.

@@ -7,7 +7,8 @@ scale, each scale seeing the image at half the size of the one before.
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from unit.networks.blocks import Init, Padding, both, conv_block, initialize
+from unit.networks.blocks import Init, Padding, conv_block, initialize, run_shared
+from unit.networks.codes import CodeDiscriminators
 
 
 class PatchDiscriminator(nn.Module):
@@ -36,7 +37,8 @@ class Discriminators(nn.Module):
 
     def __init__(
         self,
-        channels: int,
+        channels_a: int,
+        channels_b: int,
         *,
         width: int = 64,
         layers: int = 5,
@@ -49,10 +51,15 @@ class Discriminators(nn.Module):
         init: Init = "normal",
     ) -> None:
         super().__init__()
-        widths = [channels, *(width << level for level in range(layers))]
+        split = layers + 1 - shared_layers
+        if not split and channels_a != channels_b:
+            raise ValueError(
+                f"{layers + 1} shared layers need images of one kind, got {channels_a} and {channels_b} channels"
+            )
 
-        def stack(first: int, last: int) -> nn.Sequential:
+        def stack(first: int, last: int, channels: int) -> nn.Sequential:
             """Layers `first` to `last`, counted from 0; the one after the convolutions gives the logits."""
+            widths = [channels, *(width << level for level in range(layers))]
             return nn.Sequential(
                 *(
                     conv_block(widths[i], widths[i + 1], kernel=kernel, stride=2, slope=slope, padding=padding)
@@ -62,12 +69,11 @@ class Discriminators(nn.Module):
                 )
             )
 
-        split = layers + 1 - shared_layers
         self.a, self.b = nn.ModuleList(), nn.ModuleList()
         for _ in range(scales):
-            shared = stack(split, layers + 1)
-            self.a.append(PatchDiscriminator(stack(0, split), shared))
-            self.b.append(PatchDiscriminator(stack(0, split), shared))
+            shared = stack(split, layers + 1, channels_a)
+            self.a.append(PatchDiscriminator(stack(0, split, channels_a), shared))
+            self.b.append(PatchDiscriminator(stack(0, split, channels_b), shared))
         self.halve = nn.AvgPool2d(3, 2, 1, count_include_pad=False)
         initialize(self, init)  # before the spectral norm, which hides the weights
         if spectral_norm:
@@ -81,16 +87,17 @@ class Discriminators(nn.Module):
             if scale:
                 x_a, x_b = self.halve(x_a), self.halve(x_b)
             assert isinstance(d_a, PatchDiscriminator) and isinstance(d_b, PatchDiscriminator)
-            y_a, y_b = both(d_a.shared, d_a.private(x_a), d_b.private(x_b))
+            y_a, y_b = run_shared(d_a.shared, d_a.private(x_a), d_b.private(x_b))
             logits_a.append(y_a)
             logits_b.append(y_b)
         return logits_a, logits_b
 
 
-def code_discriminator(channels: int, *, width: int = 256, slope: float = 0.2) -> nn.Sequential:
-    """Is the code at each place a sample of the prior? 1×1 convolutions: (B, channels, h, w) → logits (B, 1, h, w)."""
-    return nn.Sequential(
+def code_discriminator(channels: int, *, width: int = 256, slope: float = 0.2) -> CodeDiscriminators:
+    """Is the code at each place a sample of the prior? 1×1 convolutions: (B, c, h, w) → [logits (B, 1, h, w)]."""
+    layers = nn.Sequential(
         conv_block(channels, width, kernel=1, slope=slope),
         conv_block(width, width, kernel=1, slope=slope),
         nn.Conv2d(width, 1, 1),
     )
+    return CodeDiscriminators(layers)

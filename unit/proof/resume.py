@@ -1,9 +1,9 @@
-"""`python -m unit prove-resume`: kill a training again and again, resume it, and compare its end with that of a
+"""`unit prove-resume`: kill a training again and again, resume it, and compare its end with that of a
 training that nobody killed.
 
 A *life* is one training from its beginning to its end; it is killed several times on the way, each time resumed in a
-fresh interpreter. Two kinds of kill take turns. One comes from outside, at a random time after a random moment of the
-training. The other strikes at a random moment inside a save. All choices are drawn from one seed.
+fresh interpreter. Two kinds of kill take turns. One comes from outside, at a random time after a random event of the
+training. The other strikes at a random event inside a save. All choices are drawn from one seed.
 """
 
 import json
@@ -23,16 +23,15 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from unit import checkpoint
-from unit.config import ConfigError
-from unit.options import parse
-from unit.proof.moments import Board, Kind, Moment
-from unit.training import RunError
+from unit.config.base import ConfigError
+from unit.proof.events import Kind, Progress, SharedProgress
+from unit.training import RunError, checkpoint
+from unit.weights import checkpoints_of, step_of
 
 DELAY = 0.01
-"""Seconds, at most, from a moment to the kill from outside."""
+"""Seconds, at most, from an event to the kill from outside."""
 POLL = 0.0005
-"""Seconds from one look at a board to the next."""
+"""Seconds from one look at the progress to the next."""
 CLOCK = ("seconds", "images_per_second")
 """Keys of metrics.jsonl that no two trainings share."""
 
@@ -76,13 +75,13 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is trained: the command line of train.py, with as many processes as are wanted."""
+    """What is trained: the options of `unit train`, with as many processes as are wanted."""
 
     arguments: list[str]
     steps: int
     every: int
     processes: int
-    python: list[str] = field(default_factory=lambda: [sys.executable, "-m", "unit.watched"])
+    python: list[str] = field(default_factory=lambda: [sys.executable, "-m", "unit.cli.watched"])
 
     def config(self, run: Path) -> list[str]:
         """The keys of the config."""
@@ -111,7 +110,6 @@ def prove(
 
     Raises ConfigError where the config can't be trained, RunError where a training fails of itself or hangs.
     """
-    parse(plan.config(folder / "unbroken"))
     begun = time.monotonic()
     draw = random.Random(seed)
     wanted = -(-kills // 5) if in_saves is None else min(in_saves, kills)
@@ -119,7 +117,7 @@ def prove(
     whole = life_of(plan, folder / "unbroken")
     limit = 60 + 10 * (time.monotonic() - begun)
     reach = {
-        "moment": 2 * whole.number * plan.every // plan.steps,
+        "event": 2 * whole.number * plan.every // plan.steps,
         "save": 2 * whole.in_saves * plan.every // plan.steps,
     }
     with tqdm(total=kills, unit="kill", leave=False) as progress:
@@ -129,15 +127,15 @@ def prove(
             newest, finished = 0, False
             while not finished:
                 left, left_in_saves = kills - certificate.count, wanted - certificate.in_saves
-                kind: Kind = "save" if left <= left_in_saves or draw.random() < wanted / kills else "moment"
+                kind: Kind = "save" if left <= left_in_saves or draw.random() < wanted / kills else "event"
                 everyone = [*range(plan.processes)]
                 victims = everyone if draw.random() < 0.5 else [draw.choice(everyone)]
                 strike = Strike(kind, draw.randint(kind == "save", reach[kind]), draw.random() * DELAY, victims)
-                moment = killed(plan, run, strike if left > 0 else None, limit=limit)
-                finished = moment is None
-                if moment is not None:
-                    certificate.kills[moment.stage] += 1
-                    certificate.in_saves += moment.in_save
+                died = killed(plan, run, strike if left > 0 else None, limit=limit)
+                finished = died is None
+                if died is not None:
+                    certificate.kills[died.stage] += 1
+                    certificate.in_saves += died.in_save
                     newest = whole_and_no_older(run, newest)
                     progress.update()
             differences, certificate.compared = compare(folder / "unbroken", run)
@@ -148,8 +146,8 @@ def prove(
 
 @dataclass(frozen=True)
 class Strike:
-    """When and whom to kill: inside a save at its moment `number`, which kills the process that saves; or some seconds
-    after moment `number`, which kills the `victims`."""
+    """When and whom to kill: inside a save at its event `number`, which kills the process that saves; or some seconds
+    after event `number`, which kills the `victims`."""
 
     kind: Kind
     number: int
@@ -157,27 +155,27 @@ class Strike:
     victims: list[int]
 
 
-def life_of(plan: Plan, run: Path) -> Moment:
-    """A training that nobody kills; its last moment."""
-    with processes_of(plan, run, end=0) as (processes, boards):
+def life_of(plan: Plan, run: Path) -> Progress:
+    """A training that nobody kills; its last progress."""
+    with processes_of(plan, run, end=0) as (processes, progresses):
         wait(processes, None)
-        told(processes, run)
-        return boards[0].read()
+        raise_failure(processes, run)
+        return progresses[0].read()
 
 
-def killed(plan: Plan, run: Path, strike: Strike | None, *, limit: float) -> Moment | None:
-    """Begin or go on with a run, and kill it; the moment at which it died, or None where it came to its end first.
+def killed(plan: Plan, run: Path, strike: Strike | None, *, limit: float) -> Progress | None:
+    """Begin or go on with a run, and kill it; where it died, or None where it came to its end first.
 
     Of several processes those that were not killed must notice, and end by themselves.
     """
     end = strike.number if strike is not None and strike.kind == "save" else 0
-    with processes_of(plan, run, end=end) as (processes, boards):
-        if strike is not None and strike.kind == "moment":
-            board = boards[strike.victims[0]]
+    with processes_of(plan, run, end=end) as (processes, progresses):
+        if strike is not None and strike.kind == "event":
+            shared = progresses[strike.victims[0]]
             until = time.monotonic() + limit
-            while board.read().number < strike.number and all(process.poll() is None for process in processes):
+            while shared.read().number < strike.number and all(process.poll() is None for process in processes):
                 if time.monotonic() > until:
-                    raise RunError(f"the training in {run} hangs: at {board.read().stage} after {limit:.0f} s")
+                    raise RunError(f"the training in {run} hangs: at {shared.read().stage} after {limit:.0f} s")
                 time.sleep(POLL)
             time.sleep(strike.delay)
             for victim in strike.victims:
@@ -185,28 +183,30 @@ def killed(plan: Plan, run: Path, strike: Strike | None, *, limit: float) -> Mom
         wait(processes, limit)
         dead = [rank for rank, process in enumerate(processes) if process.returncode == -signal.SIGKILL]
         if dead:
-            return boards[dead[0]].read()
-        told(processes, run)
+            return progresses[dead[0]].read()
+        raise_failure(processes, run)
         return None
 
 
 @contextmanager
-def processes_of(plan: Plan, run: Path, *, end: int) -> Iterator[tuple[list["subprocess.Popen[bytes]"], list[Board]]]:
-    """The processes of one training, each with its board; whatever is left of them is killed in the end."""
+def processes_of(
+    plan: Plan, run: Path, *, end: int
+) -> Iterator[tuple[list["subprocess.Popen[bytes]"], list[SharedProgress]]]:
+    """The processes of one training, each with its progress; whatever is left of them is killed in the end."""
     run.parent.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    processes, boards = [], []
+    processes, progresses = [], []
     try:
         for rank in range(plan.processes):
-            path = run.with_name(f"{run.name}.rank-{rank}.board")
+            path = run.with_name(f"{run.name}.rank-{rank}.progress")
             path.unlink(missing_ok=True)
-            boards.append(Board(path))
+            progresses.append(SharedProgress(path))
             with run.with_name(f"{run.name}.rank-{rank}.log").open("wb") as log:
                 own_end = end if rank == 0 else 0
                 command = [*plan.python, str(path), str(own_end), *plan.config(run), "--resume", "auto"]
                 environment = environment_of(rank, plan.processes, port)
                 processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT))
-        yield processes, boards
+        yield processes, progresses
     finally:
         for process in processes:
             process.kill()
@@ -245,7 +245,7 @@ def wait(processes: list["subprocess.Popen[bytes]"], limit: float | None) -> Non
             raise RunError(f"the training hangs: process {rank} did not end within {limit:.0f} s") from None
 
 
-def told(processes: list["subprocess.Popen[bytes]"], run: Path) -> None:
+def raise_failure(processes: list["subprocess.Popen[bytes]"], run: Path) -> None:
     """Raise what the first process that failed said last."""
     for rank, process in enumerate(processes):
         if process.returncode:
@@ -258,11 +258,11 @@ def told(processes: list["subprocess.Popen[bytes]"], run: Path) -> None:
 
 def whole_and_no_older(run: Path, newest: int) -> int:
     """The step of the newest checkpoint; raises RunError where a kill left it damaged, or took it away."""
-    saved = checkpoint.list_of(run)
+    saved = checkpoints_of(run)
     step = 0
     if saved:
         checkpoint.load(saved[-1])
-        step = checkpoint.step_of(saved[-1])
+        step = step_of(saved[-1])
     if step < newest:
         raise RunError(f"the kill took the checkpoint of step {newest} of {run}; the newest is of step {step}")
     return step
@@ -271,7 +271,7 @@ def whole_and_no_older(run: Path, newest: int) -> int:
 def compare(unbroken: Path, run: Path) -> tuple[list[str], str]:
     """In what two runs' ends differ, and what was compared: tensors bit for bit, files byte for byte, and what was
     logged but for the time."""
-    one, other = (checkpoint.list_of(folder)[-1] for folder in (unbroken, run))
+    one, other = (checkpoints_of(folder)[-1] for folder in (unbroken, run))
     x, y = checkpoint.load(one), checkpoint.load(other)
     tensors = {(name, key) for saved in (x, y) for name, part in saved.tensors.items() for key in part}
     differing = [

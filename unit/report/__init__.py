@@ -1,1 +1,1 @@
-"""What a person looks at: sample grids and the course of a training."""
+"""Pictures that people look at."""

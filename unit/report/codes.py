@@ -5,13 +5,16 @@ domains together vary most, and beside them samples of N(0, I) on the same axes.
 """
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from unit import draws
-from unit.data.images import find_images, read_image, to_float, write_grid
-from unit.methods.translator import VAE, Translator
+from unit.data.decoding import read_image
+from unit.data.images import find_images, to_float, write_grid
+from unit.models.base import ImageTranslator
+from unit.models.unit import UnitTranslator
 from unit.report.plots import Cloud, raster, scatter
 
 IMAGES, POINTS = 100, 3000
@@ -19,18 +22,24 @@ IMAGES, POINTS = 100, 3000
 
 
 def plot_codes(
-    translator: Translator, root: Path, output: Path, *, resize: int | None = None, overwrite: bool = False
+    translator: ImageTranslator, root: Path, output: Path, *, resize: int | None = None, overwrite: bool = False
 ) -> list[Path]:
     """Write latent.png, of root/testA and root/testB, into the folder `output`; returns its path.
 
     Raises ValueError or FileNotFoundError where a folder is missing or empty, FileExistsError for a picture that is
     there unless `overwrite` is set.
     """
+    if not isinstance(translator, UnitTranslator):
+        raise ValueError(f"a model {translator.name} has no latent space that both domains share")
+    if output.exists() and not output.is_dir():
+        raise NotADirectoryError(f"{output} is a file; expected a folder for the pictures")
     path = output / "latent.png"
     if path.exists() and not overwrite:
         raise FileExistsError(f"{output} has {path.name} already; --overwrite replaces it")
-    sides = ((translator.a, "testA"), (translator.b, "testB"))
-    codes = [codes_of(vae, translator, root / name, resize) for vae, name in sides]
+    codes = [
+        codes_of(translator, "a", root / "testA", resize),
+        codes_of(translator, "b", root / "testB", resize),
+    ]
     both = torch.cat(codes)
     middle = both.mean(0)
     # The covariance's last two eigenvectors: the directions of the greatest variance.
@@ -50,18 +59,19 @@ def plot_codes(
 
 
 @torch.inference_mode()
-def codes_of(vae: VAE, translator: Translator, folder: Path, resize: int | None) -> Tensor:
-    """Some codes, one a place, of a folder's images: (N, c)."""
+def codes_of(translator: UnitTranslator, domain: Literal["a", "b"], folder: Path, resize: int | None) -> Tensor:
+    """Some codes, one per place, of a folder's images: (N, c)."""
     paths = find_images(folder)[:IMAGES]
     if not paths:
         raise ValueError(f"{folder}: no images in it")
     stride, codes = translator.stride, []
+    channels = translator.images.channels(domain)
     for path in paths:
-        image = read_image(path, channels=translator.channels, resize=resize)
+        image = read_image(path, channels=channels, resize=resize)
         height, width = (side // stride * stride for side in image.shape[1:])
         if not height or not width:
             raise ValueError(f"{path}: {image.shape[2]}×{image.shape[1]} pixels; expected at least {stride}×{stride}")
-        mu = vae.encode(to_float(image[None, :, :height, :width])).mu
+        mu = translator.code(to_float(image[None, :, :height, :width]), domain)
         codes.append(mu[0].flatten(1).T)
     every = torch.cat(codes)
     return every[torch.randperm(len(every), generator=draws.generator(0, "plot codes"))[:POINTS]]

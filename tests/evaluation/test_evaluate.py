@@ -1,0 +1,162 @@
+"""Figures as a table and as JSON; a run is evaluated on its own data; evaluation.json keeps what others measured."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Command, Tiny
+from digit_toys import options, write_mnist
+
+import unit
+from unit.evaluation import METRICS
+from unit.evaluation.evaluate import metric_of, run_of, write
+from unit.evaluation.metric import Figures
+from unit.weights import checkpoints_of
+
+
+@pytest.fixture(scope="module")
+def finished(tiny: Tiny, run_command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A translator's run of 2 steps with checkpoints at both."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    more = ["--train.steps", "2", "--train.checkpoint_every", "1", "--optim.ema", "0", "--optim.lr", "0.01"]
+    assert run_command("train", *tiny(folder, *more)).code == 0
+    return folder
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
+def digits(run_command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A VAE's run on digits, of which 10 are held out."""
+    folder = tmp_path_factory.mktemp("digits")
+    root = write_mnist(folder / "mnist")
+    said = run_command("train", *options("vae", "--run.output", folder / "run", data__root=root, data__held_out=10))
+    assert said.code == 0, said.err
+    return folder / "run"
+
+
+def written(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / "evaluation.json").read_text())
+    return found
+
+
+# Figures
+
+
+def test_a_table_has_a_line_for_each_row_and_a_column_for_each_name() -> None:
+    figures = Figures({"a": {"x": 1.0, "y": 20.0}, "longer": {"y": 3.25}}, title="of", notes=["mind this"], decimals=1)
+    assert str(figures) == "of        x     y\na       1.0  20.0\nlonger        3.2\nmind this"
+    assert str(Figures({"error": {"value": 0.0123456}}, decimals=4)) == "        value\nerror  0.0123"
+
+
+def test_json_has_rows_and_notes() -> None:
+    rows = {"a": {"x": 1.0}}
+    assert Figures(rows).as_json() == {"figures": rows}
+    assert Figures(rows, notes=["n"]).as_json() == {"figures": rows, "notes": ["n"]}
+
+
+# What is measured
+
+
+def test_a_run_is_evaluated_on_its_own_data(run: Path) -> None:
+    found = unit.evaluate(run)
+    assert found.keys() == {"maps", "classifier", "round_trip", "pairing"}
+    assert written(run) == {name: figures.as_json() for name, figures in found.items()}
+
+
+def test_metrics_are_those_asked_for_in_that_order(run: Path) -> None:
+    assert list(unit.evaluate(run, metrics=["round_trip", "pairing"])) == ["round_trip", "pairing"]
+
+
+def test_data_of_another_place_beats_the_runs(run: Path, toys: Path, tmp_path: Path) -> None:
+    for folder in ("testA", "testB"):
+        (tmp_path / "few" / folder).mkdir(parents=True)
+        shutil.copy(toys / folder / "00001.png", tmp_path / "few" / folder)
+    one = unit.evaluate(run, metrics=["round_trip"], root=tmp_path / "few")
+    assert one != unit.evaluate(run, metrics=["round_trip"])
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        unit.evaluate(run, root=tmp_path / "nowhere")
+
+
+def test_figures_are_the_same_each_time_but_for_another_seed(run: Path) -> None:
+    first, again, other = (unit.evaluate(run, metrics=["maps"], seed=seed) for seed in (0, 0, 1))
+    assert first == again
+    assert first["maps"].rows["model"] == other["maps"].rows["model"]
+
+
+def test_a_checkpoint_is_evaluated_into_its_runs_folder(run: Path) -> None:
+    first, last = checkpoints_of(run)
+    assert run_of(first) == run and run_of(run) == run
+    early = unit.evaluate(first, metrics=["round_trip"])
+    assert written(run) == {"round_trip": early["round_trip"].as_json()}
+    assert not (first / "evaluation.json").exists()
+    assert early != unit.evaluate(last, metrics=["round_trip"]) == unit.evaluate(run, metrics=["round_trip"])
+
+
+def test_a_model_without_its_run_needs_to_know_where_the_data_is(run: Path, toys: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(run / name, model)
+    with pytest.raises(ValueError, match=r"--data\.root.*testA and testB"):
+        unit.evaluate(model)
+    assert unit.evaluate(model, root=toys).keys() == {"maps", "classifier", "round_trip"}
+    assert (model / "evaluation.json").exists()
+
+
+def test_an_autoencoder_is_evaluated_on_test_or_held_out_images(digits: Path) -> None:
+    test, held_out = (unit.evaluate(digits, split=split) for split in ("test", "held_out"))
+    assert test.keys() == held_out.keys() == {"bound"} and test != held_out
+    assert written(digits) == {"bound": held_out["bound"].as_json()}
+
+
+@pytest.mark.parametrize("metrics", [["FID"], ["round_trip", "FID"]])
+def test_an_unknown_metric_lists_those_there_are(run: Path, metrics: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"metric: expected one of maps, classifier, .*parzen, got FID$"):
+        unit.evaluate(run, metrics=metrics)
+    assert not (run / "evaluation.json").exists()
+
+
+def test_a_metric_that_does_not_apply_is_refused_before_anything_is_written(run: Path) -> None:
+    with pytest.raises(ValueError, match="metric bound has no figures here"):
+        unit.evaluate(run, metrics=["round_trip", "bound"])
+    assert not (run / "evaluation.json").exists()
+
+
+def test_no_metrics_at_all_is_refused(run: Path) -> None:
+    with pytest.raises(ValueError, match="no metric applies"):
+        unit.evaluate(run, metrics=[])
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_line_of_the_table_names_a_metric(name: str) -> None:
+    assert metric_of(name).measure and metric_of(name).applies
+
+
+# evaluation.json
+
+
+def test_evaluation_json_keeps_other_metrics_figures(run: Path) -> None:
+    unit.evaluate(run, metrics=["round_trip"])
+    before = written(run)
+    unit.evaluate(run, metrics=["pairing"])
+    assert written(run).keys() == {"round_trip", "pairing"} and written(run)["round_trip"] == before["round_trip"]
+
+
+def test_figures_of_one_metric_replace_its_earlier_ones(tmp_path: Path) -> None:
+    for value in (1.0, 2.0):
+        write(tmp_path, {"x": Figures({"a": {"b": value}})})
+    assert written(tmp_path) == {"x": {"figures": {"a": {"b": 2.0}}}}
+    assert [path.name for path in tmp_path.iterdir()] == ["evaluation.json"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", "\xff"])
+def test_a_damaged_evaluation_json_is_written_anew(tmp_path: Path, text: str) -> None:
+    (tmp_path / "evaluation.json").write_bytes(text.encode("latin-1"))
+    write(tmp_path, {"x": Figures({"a": {"b": 1.0}})})
+    assert written(tmp_path) == {"x": {"figures": {"a": {"b": 1.0}}}}

@@ -1,0 +1,107 @@
+"""Map accuracy of translators whose answer is known; the palette is found in the truths; the picture."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from inverters import Inverter, Keeper, set_of
+from torch import Tensor
+
+from unit.data.decoding import read_image
+from unit.data.images import write_image
+from unit.data.toymaps import PALETTE
+from unit.evaluation.evaluate import measure
+from unit.evaluation.maps import METRIC, palette_of, write_picture
+from unit.evaluation.palette import MAPS_PALETTE
+
+
+@pytest.fixture
+def inverted_toys(toys: Path, tmp_path: Path) -> Path:
+    """testB holds toy maps, testA their negatives: an exact answer for the Inverter."""
+    for path in (toys / "testB").iterdir():
+        truth = read_image(path, channels=3)
+        for folder, image in (("testA", 255 - truth), ("testB", truth)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            write_image(tmp_path / folder / path.name, image)
+    return tmp_path
+
+
+def test_the_exact_translator_scores_one(inverted_toys: Path) -> None:
+    found = METRIC.measure(set_of(Inverter(), inverted_toys))
+    assert found.rows["model"] == {"max": 1, "L2": 1, "balanced": 1}
+    assert found.rows["constant color"]["balanced"] == pytest.approx(1 / len(PALETTE))
+    assert found.rows.keys() == {"model", "constant color", "another map"}
+    assert all(other < 1 for row in list(found.rows.values())[1:] for other in row.values())
+    assert "3 images" in found.title
+
+
+def test_the_picture_has_inputs_translations_and_truths(inverted_toys: Path) -> None:
+    grid = inverted_toys / "pictures" / "grid.png"
+    write_picture(set_of(Inverter(), inverted_toys), grid)
+    picture = read_image(grid, channels=3)
+    truths = [read_image(path, channels=3) for path in sorted((inverted_toys / "testB").iterdir())]
+    assert torch.equal(picture[:, 26:50, :24], truths[0])  # row 2, the translation …
+    assert torch.equal(picture[:, 52:76, :24], truths[0])  # … and row 3, the truth, two pixels between them
+    assert torch.equal(picture[:, :24, 26:50], 255 - truths[1])
+
+
+def test_pairs_must_have_the_same_names(inverted_toys: Path) -> None:
+    next((inverted_toys / "testA").iterdir()).unlink()
+    images = set_of(Inverter(), inverted_toys)
+    with pytest.raises(ValueError, match="testA has 2 images and testB 3"):
+        measure(images, ["maps"])
+    with pytest.raises(ValueError, match="testA has 2 images and testB 3"):
+        write_picture(images, inverted_toys / "grid.png")
+    assert not (inverted_toys / "grid.png").exists()
+
+
+def painted(colors: list[tuple[int, int, int]], *, side: int = 10) -> Tensor:
+    """uint8 (3, side, side): rows of these colors in turn."""
+    rows = torch.tensor([colors[row % len(colors)] for row in range(side)], dtype=torch.uint8)
+    return rows.T[:, :, None].expand(-1, -1, side).clone()
+
+
+@pytest.mark.parametrize(("palette", "name"), [(MAPS_PALETTE, "maps"), (PALETTE, "toymaps")])
+def test_the_palette_is_the_one_that_most_pixels_of_the_truths_have(
+    palette: dict[str, tuple[int, int, int]], name: str
+) -> None:
+    truths = [painted(list(palette.values())), painted(list(palette.values())[::-1])]
+    assert palette_of(truths) == name
+    assert palette_of([truth - 16 for truth in truths]) == name  # no further from each color than the score allows
+
+
+def test_maps_of_other_colors_have_no_palette() -> None:
+    known, other = [PALETTE["land"], PALETTE["water"], PALETTE["building"]], (0, 0, 0)
+    assert palette_of([painted([*known, other], side=12)]) == "toymaps"  # 9 rows of 12 are in it
+    assert palette_of([painted([*known[1:], other], side=12)]) is None
+    assert palette_of([painted([(0, 0, 0)])]) is None
+
+
+def test_other_images_than_maps_are_refused_by_what_is_wrong(toys: Path) -> None:
+    with pytest.raises(ValueError, match="none of the palettes maps, toymaps"):
+        measure(set_of(Keeper(), swapped(toys)), ["maps"])
+    with pytest.raises(ValueError, match="3 channels, got 1"):
+        measure(set_of(Keeper(3, 1), toys), ["maps"])
+
+
+def swapped(toys: Path) -> Path:
+    """The same with photos in the place of maps."""
+    root = toys.parent / "swapped"
+    if not root.exists():
+        root.mkdir()
+        (root / "testA").symlink_to(toys / "testB")
+        (root / "testB").symlink_to(toys / "testA")
+    return root
+
+
+def test_classes_without_a_pixel_are_named_and_the_table_is_aligned(tmp_path: Path) -> None:
+    for folder in ("testA", "testB"):
+        for number in range(2):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            write_image(tmp_path / folder / f"{number}.png", painted([PALETTE["land"], PALETTE["building"]]))
+    found = METRIC.measure(set_of(Keeper(), tmp_path))
+    lines = str(found).splitlines()
+    head = found.title
+    assert [line[: len(head)].strip() for line in lines[:4]] == [head, "model", "constant color", "another map"]
+    assert len({len(line) for line in lines[:4]}) == 1
+    assert "water, road, park" in lines[4]

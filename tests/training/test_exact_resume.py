@@ -1,0 +1,197 @@
+"""Exact resume, of every method: killed anywhere in a step and resumed, a training ends bit for bit as the unbroken
+one; and each fault that a resume can have, planted, shows.
+
+A kill is an exception here that nothing catches and that lets nothing be written. Real SIGKILLs are in test_proof.py.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Command, Tiny
+from digit_toys import METHODS, options, write_mnist
+from run_files import Killed, saved_steps, without_flushing
+
+from unit import draws, weights
+from unit.data.batches import Shard
+from unit.proof.resume import compare
+from unit.training import checkpoint, loop
+from unit.training.optim import moving_average
+from unit.training.state import TrainingState
+
+UNIT = {
+    "unit": ["--data.zoom", "1.5", "--data.jitter", "0.5", "--discriminator.spectral_norm", "true"],
+    "unit kl_learned": ["--model.regularizer", "kl_learned"],
+    "unit mmd": ["--model.regularizer", "mmd"],
+    "unit adversarial": ["--model.regularizer", "adversarial"],
+    "unit without average": ["--optim.ema", "0"],
+    "unit accumulated": ["--train.batch_size", "4", "--train.accumulation", "2"],
+}
+Arguments = Callable[..., list[str]]
+
+
+@pytest.fixture(scope="module")
+def arguments(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Arguments:
+    """`arguments(name, output)`: a training of 4 steps with a checkpoint at 2 and at 4."""
+    mnist = write_mnist(tmp_path_factory.mktemp("digits") / "mnist")
+
+    def of(name: str, output: Path) -> list[str]:
+        schedule = ["--optim.schedule", "cosine", "--optim.warmup", "1"]
+        if name in UNIT:
+            return [*tiny(output, *UNIT[name]), *schedule]
+        return [*options(name, data__root=mnist, run__output=output), *schedule]
+
+    return of
+
+
+no_flushing = pytest.fixture(without_flushing, autouse=True)
+
+
+def kill_after(monkeypatch: pytest.MonkeyPatch, *, step: int, phase: int) -> list[int]:
+    """Kill in the step of this number, after so many of its optimizer steps; returns the optimizer steps of each
+    training step."""
+    training_step, taken = loop.training_step, list[int]()
+
+    def step_and_die(*arguments: Any, **named: Any) -> Iterator[Any]:
+        taken.append(0)
+        for phases in training_step(*arguments, **named):
+            taken[-1] += 1
+            yield phases
+            if len(taken) == step and taken[-1] == phase:
+                raise Killed
+
+    monkeypatch.setattr(loop, "training_step", step_and_die)
+    return taken
+
+
+@pytest.mark.parametrize("name", [*UNIT, *METHODS])
+def test_killed_between_any_two_optimizer_steps_it_ends_as_the_unbroken_one(
+    name: str, arguments: Arguments, run_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in step 3 after its first optimizer step; then in step 3 or 4 after the next; and so on, until it ends."""
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    with monkeypatch.context() as patch:
+        taken = kill_after(patch, step=0, phase=0)
+        assert run_command("train", *arguments(name, whole)).code == 0
+    assert len(set(taken)) == 1
+    again = [*arguments(name, run), "--resume", "auto"]
+    for phase in range(1, taken[0] + 1):
+        with monkeypatch.context() as patch:
+            kill_after(patch, step=3 if phase == 1 else 2 - phase % 2, phase=phase)  # counted from where it goes on
+            with pytest.raises(Killed):
+                run_command("train", *again)
+        assert saved_steps(run) == [2]
+    other = tmp_path / "elsewhere"
+    assert run_command("train", "--resume", run, "--run.output", other).code == 0
+    assert compare(whole, other)[0] == ["samples/step-00000002.png", "metrics.jsonl"]  # which it has from step 3 on
+    said = run_command("train", *again)
+    assert said.code == 0 and said.out.splitlines()[0].endswith("from step 2")
+    assert compare(whole, run) == ([], compare(whole, whole)[1])
+
+
+# Planted faults: the comparison above must find each.
+
+
+def moments_dropped(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(checkpoint, "fill_optimizer", lambda *arguments: None)
+
+
+def one_moment_dropped(patch: pytest.MonkeyPatch) -> None:
+    fill = checkpoint.fill_optimizer
+
+    def forgetful(optimizer: Any, tensors: dict[str, torch.Tensor], groups: Any) -> None:
+        first = next(key for key in tensors if key.endswith("exp_avg_sq"))
+        fill(optimizer, tensors | {first: torch.zeros_like(tensors[first])}, groups)
+
+    patch.setattr(checkpoint, "fill_optimizer", forgetful)
+
+
+def average_restarted(patch: pytest.MonkeyPatch) -> None:
+    restore = TrainingState.restore
+
+    def forgetful(self: TrainingState, folder: Path) -> None:
+        restore(self, folder)
+        assert self.average is not None
+        self.average = moving_average(self.average.module, 0.999)
+
+    patch.setattr(TrainingState, "restore", forgetful)
+
+
+def schedule_restarted(patch: pytest.MonkeyPatch) -> None:
+    restore = TrainingState.restore
+
+    def forgetful(self: TrainingState, folder: Path) -> None:
+        before = {name: schedule.state_dict() for name, schedule in self.schedules.items()}
+        restore(self, folder)
+        for name, schedule in self.schedules.items():
+            schedule.load_state_dict(before[name])
+
+    patch.setattr(TrainingState, "restore", forgetful)
+
+
+def order_restarted(patch: pytest.MonkeyPatch) -> None:
+    micro_batches_of = loop.micro_batches_of
+
+    def from_the_start(batches: Any, config: Any, device: Any, start: int) -> Iterator[Any]:
+        return itertools.islice(micro_batches_of(batches, config, device, 0), config.train.steps - start)
+
+    patch.setattr(loop, "micro_batches_of", from_the_start)
+
+
+def order_from_the_global_generator(patch: pytest.MonkeyPatch) -> None:
+    def indices(self: Shard, count: int, domain: str, step: int, positions: range) -> list[int]:
+        return torch.randint(count, (len(positions),)).tolist()
+
+    patch.setattr(Shard, "indices", indices)
+
+
+def noise_from_the_global_generator(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(draws, "generator", lambda *key, device="cpu": torch.default_generator)
+
+
+def weight_off_by_one_bit(patch: pytest.MonkeyPatch) -> None:
+    fill = weights.fill
+
+    def clumsy(module: torch.nn.Module, tensors: Any, source: Path) -> None:
+        fill(module, tensors, source)
+        first = next(module.parameters())
+        with torch.no_grad():
+            first.view(-1)[0] = torch.nextafter(first.view(-1)[0], torch.tensor(torch.inf))
+
+    patch.setattr(weights, "fill", clumsy)
+
+
+FAULTS = [
+    moments_dropped, one_moment_dropped, average_restarted, schedule_restarted, order_restarted,
+    order_from_the_global_generator, noise_from_the_global_generator, weight_off_by_one_bit,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("name", ["unit", "vae", "aae_semi"])
+def test_a_fault_planted_in_a_resume_shows(
+    name: str,
+    fault: Callable[[pytest.MonkeyPatch], None],
+    arguments: Arguments,
+    run_command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A draw at fault has its way in the unbroken training too; the rest only in the resumed one."""
+    fault_of_a_draw = "global_generator" in fault.__name__
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    with monkeypatch.context() as patch:
+        if fault_of_a_draw:
+            fault(patch)
+        assert run_command("train", *arguments(name, whole)).code == 0
+        kill_after(patch, step=3, phase=1)
+        with pytest.raises(Killed):
+            run_command("train", *arguments(name, run))
+    with monkeypatch.context() as patch:
+        fault(patch)
+        assert run_command("train", "--resume", run).code == 0
+    found = compare(whole, run)[0]
+    assert any("tensors" in difference or "counters" in difference for difference in found), found

@@ -1,0 +1,161 @@
+"""The documented launchers start processes that train together, or say why they can't."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+from conftest import Command, Tiny
+from digit_toys import assert_close
+from divided import Arguments, arguments_below, children, endless
+from run_files import newest, saved_steps, status_of
+
+from unit.proof.resume import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory: pytest.TempPathFactory) -> Arguments:
+    return arguments_below(tmp_path_factory.mktemp("data"))
+
+
+def torchrun(machine: int = 0, *, machines: int = 1, port: int) -> list[str]:
+    where = ["--nnodes", machines, "--node_rank", machine, "--master_addr", "127.0.0.1", "--master_port", port]
+    return ["-m", "torch.distributed.run", "--nproc_per_node", str(2 // machines), *map(str, where)]
+
+
+def accelerate(machine: int = 0, *, machines: int = 1, port: int) -> list[str]:
+    where = ["--num_machines", machines, "--machine_rank", machine, "--main_process_ip", "127.0.0.1",
+             "--main_process_port", port]  # fmt: skip
+    plain = ["--multi_gpu", "--num_processes", "2", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    return ["-m", "accelerate.commands.launch", *plain, *map(str, where)]
+
+
+FACE, MODULE = ("train.py",), ("-m", "unit.cli.train")
+"""What is launched."""
+
+
+class Launcher:
+    """A launcher in a session of its own; it and its children are killed in the end."""
+
+    def __init__(
+        self, launcher: list[str], command: list[str], folder: Path, *, program: tuple[str, ...] = FACE
+    ) -> None:
+        folder.mkdir(parents=True)
+        self.folder = folder
+        with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, *launcher, *program, *command],
+                cwd=ROOT,
+                env=os.environ | {"ACCELERATE_USE_CPU": "true"},
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> "Launcher":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for child in children(self.process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        self.process.kill()
+        self.process.wait()
+
+    def said(self, stream: str) -> str:
+        return (self.folder / stream).read_text()
+
+    def begun(self) -> None:
+        """Wait for step 2; whether the launcher has ended is looked at first, since it may say so just before."""
+        end = time.monotonic() + 60
+        while True:
+            over = self.process.poll() is not None or time.monotonic() > end
+            if "step 2/" in self.said("out"):
+                return
+            assert not over, self.said("err")
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("launcher", "machines", "program"),
+    [(torchrun, 1, FACE)]
+    + [
+        pytest.param(*case, marks=pytest.mark.slow)
+        for case in ((torchrun, 2, FACE), (accelerate, 1, FACE), (accelerate, 1, MODULE), (accelerate, 2, FACE))
+    ],
+)
+def test_the_documented_commands_start_two_processes(
+    launcher: Callable[..., list[str]],
+    machines: int,
+    program: tuple[str, ...],
+    arguments: Arguments,
+    run_command: Command,
+    tmp_path: Path,
+) -> None:
+    """Which train as one does; also on two machines, each with its launcher, which here are one."""
+    command, port = arguments("unit", steps=2), free_port()
+    with ExitStack() as stack:
+        launched = [
+            stack.enter_context(
+                Launcher(
+                    launcher(machine, machines=machines, port=port),
+                    [*command, "--run.output", str(tmp_path / "two")],
+                    tmp_path / f"machine {machine}",
+                    program=program,
+                )
+            )
+            for machine in range(machines)
+        ]
+        for machine in launched:
+            assert machine.process.wait(90) == 0, machine.said("err")
+    first, *lines = launched[0].said("out").splitlines()
+    assert "  2 processes  " in first and lines[-1].startswith("finished")
+    assert not any(machine.said("out") for machine in launched[1:])
+    assert run_command("train", *command, "--run.output", tmp_path / "one").code == 0
+    assert_close(newest(tmp_path / "one"), newest(tmp_path / "two"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("everyone", [False, True])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=str)
+@pytest.mark.parametrize("launcher", [torchrun, accelerate])
+def test_a_signal_to_the_launcher_stops_all_with_a_checkpoint(
+    launcher: Callable[..., list[str]], number: signal.Signals, everyone: bool, arguments: Arguments, tmp_path: Path
+) -> None:
+    """Or to every process, as a scheduler sends it."""
+    run = tmp_path / "run"
+    with Launcher(launcher(port=free_port()), endless(arguments, run).arguments, tmp_path / "said") as launched:
+        launched.begun()
+        processes = [launched.process.pid, *(children(launched.process.pid) if everyone else [])]
+        for process in processes:
+            os.kill(process, number)
+        launched.process.wait(40)
+    (step,) = saved_steps(run)
+    status = status_of(run)
+    assert (status["status"], status["step"]) == ("interrupted", step)
+    ours = [line for line in launched.said("err").splitlines() if line.startswith("error: ")]
+    assert len(ours) == 1 and f"stopped by {number.name}" in ours[0], launched.said("err")
+
+
+def test_two_launched_processes_are_never_two_trainings(tiny: Tiny, tmp_path: Path) -> None:
+    """torchrun on a machine without GPUs, with nothing set for Accelerate: one training, or a refusal."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "train.py"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ACCELERATE_")}
+    said = subprocess.run(
+        [*launch, *tiny(tmp_path / "run", "--train.steps", "2")],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    firsts = [line for line in said.stdout.splitlines() if line.startswith(("cpu (", "cuda ("))]
+    assert not any("1 process " in line for line in firsts), said.stdout
+    assert "Warning" not in said.stderr

@@ -1,0 +1,236 @@
+"""How a run ends, and how the next process goes on: signals, orphans, the folder's lock, run.json, --resume auto."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Command, Tiny
+from filelock import FileLock
+from run_files import assert_same, newest, refused, saved_steps, status_of
+
+from unit import weights
+from unit.config import ConfigError
+from unit.training import run_folder
+from unit.training.run_folder import LOCK, RunLock
+from unit.training.signals import LAUNCHED, StopFlag
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def started(arguments: list[str], **environment: str) -> subprocess.Popen[str]:
+    """A training in a process of its own, once it has taken its first steps."""
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *map(str, arguments)],
+        cwd=ROOT,
+        env={key: value for key, value in os.environ.items() if key != "RANK"} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("step 2/"):
+            return process
+    raise AssertionError(process.communicate(timeout=20)[1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_run_after_a_whole_step_with_a_checkpoint(
+    number: signal.Signals, tiny: Tiny, run_command: Command, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    process = started(tiny(run, "--train.steps", "2000", "--train.checkpoint_every", "1000"))
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    (step,) = saved_steps(run)
+    assert (
+        err.splitlines()[-1] == f"error: stopped by {number.name} after step {step}; --resume {run} goes on from there"
+    )
+    assert "Traceback" not in err
+    status = status_of(run)
+    assert (status["status"], status["step"], status["signal"]) == ("interrupted", step, number.name)
+    # It goes on to the end that an unbroken run has.
+    steps = ["--train.steps", str(step + 2)]
+    assert run_command("train", "--resume", run, *steps).code == 0
+    assert run_command("train", *tiny(tmp_path / "whole", *steps)).code == 0
+    assert_same(newest(run), newest(tmp_path / "whole"))
+    assert status_of(run)["status"] == "finished"
+
+
+@pytest.mark.parametrize("launched", [False, True])
+def test_a_second_signal_ends_the_process_at_once(launched: bool) -> None:
+    echo = (
+        "    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(1.1)\n"  # what a launcher hands on is no second one
+    )
+    code = (
+        "import os, signal, time\nfrom unit.training.signals import StopFlag\n"
+        "with StopFlag() as stop:\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n    assert stop.asked() == signal.SIGTERM\n"
+        f"{echo if launched else ''}"
+        "    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(30)"
+    )
+    environment = {key: value for key, value in os.environ.items() if key not in LAUNCHED}
+    environment |= {"TORCHELASTIC_RUN_ID": "1"} if launched else {}
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, timeout=20, check=False)
+    assert ended.returncode == 128 + signal.SIGINT
+
+
+def test_handlers_are_put_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with StopFlag() as stop:
+        assert signal.getsignal(signal.SIGTERM) == stop.note and not stop.asked()
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_launched_process_whose_parent_is_gone_stops(tiny: Tiny, tmp_path: Path) -> None:
+    """`accelerate launch` with one process hands no signal on to its child."""
+    run = tmp_path / "run"
+    options = tiny(run, "--train.steps", "100000", "--train.checkpoint_every", "100000")
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu"]
+    flags = ["--num_processes", "1", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    launcher = subprocess.Popen(
+        [*launch, *flags, "train.py", *map(str, options)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for(lambda: (run / "metrics.jsonl").is_file())
+    child = status_of(run)["process"]
+    launcher.kill()
+    launcher.wait()
+    wait_for(lambda: status_of(run)["status"] == "interrupted")
+    status = status_of(run)
+    assert status["process"] == child and status["signal"] == "SIGTERM"
+    assert len(saved_steps(run)) == 1
+
+
+def test_a_process_that_was_not_launched_outlives_its_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in LAUNCHED:
+        monkeypatch.delenv(name, raising=False)
+    stop = StopFlag()
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    assert not stop.asked()  # as with nohup
+
+
+def wait_for(condition: Callable[[], bool], limit: float = 60) -> None:
+    end = time.monotonic() + limit
+    while True:
+        late = time.monotonic() > end
+        if condition():
+            return
+        assert not late
+        time.sleep(0.05)
+
+
+# One process at a time
+
+
+def test_a_run_that_another_process_writes_is_refused(
+    tiny: Tiny, run_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    assert run_command("train", *tiny(run)).code == 0
+    monkeypatch.setattr(run_folder, "PATIENCE", 0.2)
+    with FileLock(run / LOCK):
+        said = run_command("train", "--resume", run, "--train.steps", "6")
+    refused(said, f"another process is training in {run}", str(os.getpid()))
+    assert run_command("train", "--resume", run, "--train.steps", "6").code == 0
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from unit.training.run_folder import RunLock
+lock = RunLock(Path(sys.argv[1]))
+lock.take()
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+def holder_of(run: Path, seconds: float) -> subprocess.Popen[str]:
+    """Another process, which has the run's lock so long."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(run), str(seconds)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    process.stdout.close()
+    return process
+
+
+def test_a_lock_waits_for_an_orphan_to_end(tmp_path: Path) -> None:
+    orphan = holder_of(tmp_path, 1)
+    lock, begun = RunLock(tmp_path), time.monotonic()
+    lock.take()
+    assert lock.lock is not None and lock.lock.is_locked and time.monotonic() > begun + 0.5
+    lock.release()
+    assert orphan.wait(timeout=20) == 0
+
+
+def test_a_lock_ends_with_its_process_however_that_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file that it is on stays, and says nothing."""
+    monkeypatch.setattr(run_folder, "PATIENCE", 0.2)
+    other = holder_of(tmp_path, 60)
+    lock = RunLock(tmp_path)
+    with pytest.raises(ConfigError, match="another process is training in"):
+        lock.take()
+    other.kill()
+    other.wait()
+    lock.take()
+    lock.take()  # once more changes nothing
+    lock.release()
+    assert lock.lock is None
+
+
+def test_a_refused_training_locks_no_folder_into_being(tiny: Tiny, run_command: Command, tmp_path: Path) -> None:
+    refused(run_command("train", *tiny(tmp_path / "run", "--data.root", str(tmp_path / "none"))), "no folder")
+    assert not (tmp_path / "run").exists()
+
+
+# --resume auto
+
+
+def test_auto_begins_goes_on_and_ends_as_an_unbroken_run(tiny: Tiny, run_command: Command, tmp_path: Path) -> None:
+    again = [*tiny(tmp_path / "run"), "--resume", "auto"]
+    assert "from step" not in run_command("train", *again, "--train.steps", "2").out
+    said = run_command("train", *again)
+    assert said.code == 0 and "from step 2" in said.out.splitlines()[0]
+    assert run_command("train", *tiny(tmp_path / "whole")).code == 0
+    assert_same(newest(tmp_path / "run"), newest(tmp_path / "whole"))
+    assert run_command("train", *again).code == 0  # a finished run is left as it is
+    assert_same(newest(tmp_path / "run"), newest(tmp_path / "whole"))
+
+
+def test_auto_begins_anew_where_no_checkpoint_was_reached(tiny: Tiny, run_command: Command, tmp_path: Path) -> None:
+    again = [*tiny(tmp_path / "run"), "--resume", "auto"]
+    assert run_command("train", *again).code == 0
+    whole = newest(tmp_path / "run")
+    for saved in weights.checkpoints_of(tmp_path / "run"):
+        shutil.rmtree(saved)
+    said = run_command("train", *again)
+    assert said.code == 0 and "from step" not in said.out
+    assert_same(newest(tmp_path / "run"), whole)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3, 4]
+
+
+def test_auto_does_not_write_into_a_folder_that_is_no_run(tiny: Tiny, run_command: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    said = run_command("train", *tiny(tmp_path / "mine"), "--resume", "auto")
+    assert said.code == 2 and "exists and is not empty" in said.err
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_auto_refuses_another_config(tiny: Tiny, run_command: Command, tmp_path: Path) -> None:
+    assert run_command("train", *tiny(tmp_path / "run")).code == 0
+    said = run_command("train", *tiny(tmp_path / "run"), "--optim.lr", "0.5", "--resume", "auto")
+    assert said.code == 2 and "optim.lr" in said.err

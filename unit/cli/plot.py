@@ -1,0 +1,33 @@
+"""`unit plot`: a model's pictures."""
+
+from pathlib import Path
+
+from unit.cli.errors import OneLineParser, exit_code, parse
+
+
+def plot(arguments: list[str]) -> int:
+    """`unit plot --model …`; returns the exit code."""
+    command = OneLineParser(
+        prog="unit plot", description="An autoencoder's pictures, or a translator's codes.", allow_abbrev=False
+    )
+    add = command.add_argument
+    add("--model", required=True, help="a model's folder, a run's, or one of a run's checkpoints")
+    add("--output", help="folder for the pictures, which are named after what they show (default: MODEL/plots)")
+    add("--data.root", dest="root", metavar="FOLDER", help="where the data lies (default: the run's data.root)")
+    add("--resize", type=int, metavar="N", help="of a translator: scale images to a shorter side of N pixels")
+    add("--overwrite", action="store_true", help="replace pictures that are there")
+    options = parse(command, arguments)
+    if isinstance(options, int):
+        return options
+
+    def run() -> int:
+        from unit.report.pictures import plot as write_pictures
+
+        output = Path(options.model) / "plots" if options.output is None else Path(options.output)
+        paths = write_pictures(
+            options.model, output, root=options.root, resize=options.resize, overwrite=options.overwrite
+        )
+        print(*paths, sep="\n")
+        return 0
+
+    return exit_code(run)

@@ -1,0 +1,113 @@
+"""One domain of small square images: MNIST, USPS, or a folder of images of one's own; training and test images."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from unit.config.data import SIZES, ImagesConfig
+from unit.data.batches import DataError
+from unit.data.digits import MNIST_FILES, USPS_FILE, Digits, read_digits
+from unit.data.domain import Domain, Reader, array_domain, domain_of_files
+from unit.data.images import find_images
+
+Split = Literal["train", "held_out", "test"]
+Source = Literal["mnist", "usps", "folder"]
+
+
+def open_images(config: ImagesConfig, split: Split) -> Domain:
+    """The images to train on, to choose hyper-parameters on, or to take figures of, in memory.
+
+    `held_out` are the last training images, which `train` then lacks. Raises DataError.
+    """
+    source = source_of(config)
+    part: Literal["train", "test"] = "test" if split == "test" else "train"
+    domain = open_folder(config, part) if source == "folder" else open_digits(config, source, part)
+    if split == "test":
+        return domain
+    if config.held_out >= len(domain):
+        raise DataError(f"data.held_out: expected fewer than the {len(domain)} training images, got {config.held_out}")
+    kept = len(domain) - config.held_out
+    if split == "held_out" and not config.held_out:
+        raise DataError("no images are held out: data.held_out is 0, and the model was trained on all")
+    return domain.part(0, kept) if split == "train" else domain.part(kept, len(domain))
+
+
+def source_of(config: ImagesConfig) -> Source:
+    """What lies in data.root, by its files; what data.name says otherwise."""
+    if config.name != "auto":
+        return config.name
+    root = Path(config.root).expanduser()
+    if root.suffix == ".h5" or (root / USPS_FILE).exists():
+        return "usps"
+    names = [name for pair in MNIST_FILES.values() for name in pair]
+    places = [
+        folder / f"{name}{suffix}"
+        for folder in (root, root / "MNIST" / "raw")
+        for name in names
+        for suffix in ("", ".gz")
+    ]
+    if not root.is_dir() or any(place.exists() for place in places):
+        return "mnist"
+    return "folder" if find_images(root) else "mnist"
+
+
+def open_digits(config: ImagesConfig, source: Source, part: Literal["train", "test"]) -> Domain:
+    assert source != "folder"
+    digits: Digits = read_digits(Path(config.root).expanduser(), source, part, download=config.download)
+    height, width = digits.images.shape[-2:]
+    size = config.size or SIZES[source]
+    if (height, width) != (SIZES[source], SIZES[source]) and config.size is None:
+        raise DataError(f"{config.root}: images of {height}×{width} pixels; {source}'s have {size}×{size}")
+    images = digits.images
+    if (height, width) != (size, size):
+        images = torch.nn.functional.interpolate(images, size=(size, size), mode="bicubic", antialias=True)
+    if config.channels == 3:
+        images = images.expand(-1, 3, -1, -1)
+    return array_domain(images, digits.labels, names=[str(i) for i in range(len(images))], classes=10)
+
+
+def open_folder(config: ImagesConfig, part: Literal["train", "test"]) -> Domain:
+    """Images of root/train or root/test, or of root itself for training; a folder below for each class, or none."""
+    root = Path(config.root).expanduser()
+    folder = root / part
+    if not folder.is_dir():
+        if part == "test":
+            raise DataError(f"{root}: no test images; expected them in {folder}")
+        folder = root
+    size, channels = config.size or SIZES["folder"], config.channels or 3
+    found = domain_of_files(str(folder), Square(Reader(channels, size, size)), budget=float("inf"))
+    assert isinstance(found.images, list)
+    classes = class_names(root / "train" if (root / "train").is_dir() else root)
+    labels = torch.tensor([class_of(name, classes, folder) for name in found.names]) if classes else None
+    return array_domain(
+        torch.stack(found.images), labels, names=found.names, classes=len(classes), complaints=found.complaints
+    )
+
+
+def class_names(folder: Path) -> list[str]:
+    """The classes of training images, sorted: their folders, if all lie in one and there are at least two."""
+    inside = [path.relative_to(folder).parts for path in find_images(folder)]
+    classes = sorted({parts[0] for parts in inside})
+    return classes if len(classes) > 1 and all(len(parts) > 1 for parts in inside) else []
+
+
+def class_of(name: str, classes: list[str], folder: Path) -> int:
+    """The number of an image's class; raises DataError for an image in another folder."""
+    first = Path(name).parts[0]
+    if first not in classes:
+        raise DataError(f"{folder}: {name!r} is in none of the training images' folders, {', '.join(classes)}")
+    return classes.index(first)
+
+
+class Square:
+    """Reads an image and crops its center to a square, uint8 (C, size, size)."""
+
+    def __init__(self, read: Reader) -> None:
+        self.read = read
+
+    def __call__(self, path: Path) -> Tensor:
+        image, size = self.read(path), self.read.size
+        top, left = ((side - size) // 2 for side in image.shape[1:])
+        return image[:, top : top + size, left : left + size]

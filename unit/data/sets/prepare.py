@@ -1,0 +1,227 @@
+"""Prepare a data set, `trainA trainB testA testB`: downloaded, taken from a local copy, or drawn (the toy maps).
+
+Everything is built in a hidden folder beside the output, which is renamed at the end: the output is complete or absent.
+An output folder that has something in it is never touched.
+"""
+
+import argparse
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from unit.data.sets.fetch import checksum_fault, fetch, record_checksum
+from unit.data.sets.layout import arrange, arrange_celeba, find
+from unit.data.sets.recipes import RECIPES, Recipe
+from unit.data.sets.unpack import unpack
+from unit.data.sets.warn import warn
+from unit.data.toymaps import write_toymaps
+from unit.text import one_line
+
+__all__ = ["Prepared", "add_arguments", "draw_toymaps", "prepare", "run"]
+
+TOYMAPS = {"size": 64, "train": 1000, "test": 200, "seed": 0}
+"""What the toy maps are drawn with unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set that is ready: its folder, the number of images in each folder inside, and the terms of use."""
+
+    folder: Path
+    counts: Mapping[str, int]
+    terms: str
+
+
+def prepare(
+    name: str,
+    *,
+    output: Path,
+    source: Path | None = None,
+    attribute: str | None = None,
+    size: int = TOYMAPS["size"],
+    train: int = TOYMAPS["train"],
+    test: int = TOYMAPS["test"],
+    seed: int = TOYMAPS["seed"],
+) -> Prepared:
+    """Build the data set `name` (a key of RECIPES) in the new or empty folder `output`.
+
+    The images come from `source`, a folder or an archive; without it they are downloaded, and the archive is kept in
+    the folder `downloads` beside `output`. CelebA needs an `attribute`, such as Smiling, which the faces of domain b
+    have and those of domain a lack. The toy maps take `size` (side in pixels), `train` and `test` (images per domain)
+    and `seed`. Warnings go to stderr, each as one line.
+
+    Raises ValueError for a name, an option, an archive or an image that is no good, FileNotFoundError for a source that
+    is missing or incomplete, FileExistsError for an output with something in it, ConnectionError if no mirror delivers,
+    and other OSErrors as the system reports them.
+    """
+    options = {"size": size, "train": train, "test": test, "seed": seed}
+    _check_options(name, source=source, attribute=attribute, drawn=options != TOYMAPS)
+    if source is not None and not source.exists():
+        raise FileNotFoundError(f"no such folder or archive: {source}")
+    target = output.resolve()
+    with _staging(target) as stage:
+        result = stage / "result"
+        if name == "toymaps":
+            write_toymaps(result, size=size, train=train, test=test, seed=seed)
+        else:
+            given = source or _download(RECIPES[name], target.parent / "downloads")
+            _build(RECIPES[name], given, result, attribute=attribute, downloaded=source is None)
+        counts = _count(result)
+        if target.exists():  # empty; on Windows a folder cannot be renamed over another
+            target.rmdir()
+        os.replace(result, target)
+    return Prepared(target, counts, RECIPES[name].terms)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` one subcommand per data set, with the options that this set has; `run` takes what it parses."""
+    parser.set_defaults(source=None, attribute=None, **TOYMAPS)
+    names = parser.add_subparsers(prog=parser.prog, dest="name", metavar="NAME", help="a data set", required=True)
+    for name, recipe in RECIPES.items():
+        about = f"{recipe.about}. Terms of use: {recipe.terms}."
+        add = names.add_parser(name, description=about, allow_abbrev=False).add_argument
+        add("--output", type=Path, default=Path("datasets", name), help="a new folder (default: %(default)s)")
+        if name == "toymaps":
+            add("--size", type=_positive, default=TOYMAPS["size"], help="side in pixels (default: %(default)s)")
+            add("--train", type=_positive, default=TOYMAPS["train"], help="images per domain (default: %(default)s)")
+            add("--test", type=_positive, default=TOYMAPS["test"], help="images per domain (default: %(default)s)")
+            add("--seed", type=int, default=TOYMAPS["seed"], help="which towns are drawn (default: %(default)s)")
+            continue
+        add("--source", type=Path, help="a folder or an archive that you have, instead of a download")
+        if name == "celeba":
+            add("--attribute", required=True, help="what the faces of domain b have, such as Smiling")
+
+
+def run(args: argparse.Namespace) -> Prepared:
+    """Prepare what the arguments of `add_arguments` ask for; raises what `prepare` does."""
+    return prepare(
+        args.name,
+        output=args.output,
+        source=args.source,
+        attribute=args.attribute,
+        size=args.size,
+        train=args.train,
+        test=args.test,
+        seed=args.seed,
+    )
+
+
+def _positive(text: str) -> int:
+    """An argparse type: a whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _check_options(name: str, *, source: Path | None, attribute: str | None, drawn: bool) -> None:
+    """Raise ValueError for an unknown set, or for an option that this set does not have."""
+    if name not in RECIPES:
+        raise ValueError(f"no data set {name!r}; expected one of {', '.join(RECIPES)}")
+    if name == "toymaps" and source is not None:
+        raise ValueError(f"source: toymaps are drawn here, got {source}")
+    if name != "toymaps" and drawn:
+        raise ValueError(f"size, train, test and seed are options of toymaps, not of {name}")
+    if name == "celeba" and attribute is None:
+        raise ValueError("attribute: celeba needs one, such as Smiling")
+    if name != "celeba" and attribute is not None:
+        raise ValueError(f"attribute: only celeba has attributes, got {attribute!r} for {name}")
+
+
+@contextmanager
+def _staging(target: Path) -> Iterator[Path]:
+    """A new hidden folder beside `target`, hence on its file system, that no other process uses.
+
+    Whatever a killed run left there is removed: a lock ends with its process, so a folder that is not locked is stale.
+    Raises FileExistsError if `target` is a file or has something in it, ValueError if another process is preparing it.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    stage = target.with_name(f".{target.name}.preparing")
+    lock = FileLock(target.with_name(f"{stage.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"another process is preparing {target}") from None
+    try:
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise FileExistsError(f"{target} already exists: remove it or choose another --output")
+        if stage.exists():
+            shutil.rmtree(stage)
+        stage.mkdir()
+        yield stage
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+        with suppress(OSError):  # on Windows an open file stays; there, releasing the lock removes it
+            os.remove(lock.lock_file)
+        lock.release()
+
+
+def _build(recipe: Recipe, source: Path, result: Path, *, attribute: str | None, downloaded: bool) -> None:
+    """Build `result` from a folder or an archive; an archive that was downloaded and is damaged is deleted."""
+    archived = not source.is_dir()
+    root = result.with_name("unpacked") if archived else source
+    if archived:
+        try:
+            unpack(source, root)
+        except ValueError:
+            if downloaded:
+                source.unlink()
+            raise
+    if attribute is not None:
+        _check_files(recipe, root)
+        arrange_celeba(root, result, attribute=attribute, scratch=result.with_name("faces"), move=archived)
+    else:
+        arrange(root, result, side_a=recipe.side_a, move=archived)
+    _check_counts(recipe, result, strict=downloaded)
+    if downloaded:
+        record_checksum(source)
+
+
+def _download(recipe: Recipe, downloads: Path) -> Path:
+    if not recipe.mirrors:
+        raise FileNotFoundError(f"{recipe.by_hand}; then pass that folder as --source")
+    archive = downloads / recipe.archive
+    try:
+        fetch(archive, recipe.mirrors, checksum=recipe.checksums.get(recipe.archive, ""))
+    except ConnectionError as error:
+        raise ConnectionError(f"{error}; if you have it from elsewhere, pass it as --source") from error
+    return archive
+
+
+def _check_files(recipe: Recipe, root: Path) -> None:
+    """Warn of files that differ from the published ones."""
+    for name, checksum in recipe.checksums.items():
+        path = find(root, name)
+        fault = checksum_fault(path, checksum) if path else ""
+        if fault:
+            warn(f"{path} {fault}")
+
+
+def _count(result: Path) -> dict[str, int]:
+    """The number of images in each folder."""
+    return {folder.name: len(list(folder.iterdir())) for folder in sorted(result.iterdir())}
+
+
+def _check_counts(recipe: Recipe, result: Path, *, strict: bool) -> None:
+    """Compare the numbers of images with the published ones: a difference is a ValueError if strict, else a warning."""
+    counts, faults = _count(result), []
+    for prefix, expected in recipe.counts.items():  # the prefix "train" stands for trainA and trainB together
+        found = sum(n for name, n in counts.items() if name.startswith(prefix))
+        if found != expected:
+            faults.append(f"{prefix} has {found} images instead of {expected}")
+    if faults and strict:
+        raise ValueError(f"{recipe.archive} is not the published archive: {', '.join(faults)}")
+    if faults:
+        warn(f"not the complete published data set: {', '.join(faults)}")
+
+
+def draw_toymaps(root: Path) -> None:
+    """Draw the toy maps where `root` is their folder, `…/toymaps`, and is missing; one line says so."""
+    if root.name == "toymaps" and not root.exists():
+        prepared = prepare("toymaps", output=root)
+        counts = ", ".join(f"{folder} {count}" for folder, count in prepared.counts.items())
+        print(f"drew the toy maps, which were missing, in {one_line(root)}: {counts}", flush=True)

@@ -1,0 +1,57 @@
+"""The bound of a VAE: −ELBO and its terms, in nats per image, averaged over the images; and what denoising does."""
+
+import torch
+from torch import Tensor
+
+from unit import draws
+from unit.core.likelihood import Bernoulli, entropy
+from unit.core.posterior import Gaussian
+from unit.evaluation.metric import Figures, Metric
+from unit.evaluation.sets import EvaluationSet, ImageSet
+from unit.models.autoencoder import ImageAutoencoder
+from unit.models.m1 import M1Model
+
+
+def vae_of(images: EvaluationSet) -> ImageAutoencoder | None:
+    """The VAE that the model is, or that M1 has."""
+    model = images.model.vae if isinstance(images.model, M1Model) else images.model
+    is_vae = isinstance(model, ImageAutoencoder) and model.config.model.regularizer == "kl"
+    return model if is_vae and isinstance(model, ImageAutoencoder) else None
+
+
+def applies(images: EvaluationSet) -> str:
+    return "" if vae_of(images) is not None else f"a model {images.model.name} trained so has no such bound"
+
+
+@torch.inference_mode()
+def measure(images: ImageSet) -> Figures:
+    """−ELBO with one sample of z per image, its two terms, and the least that a Bernoulli loss can be."""
+    model = vae_of(images)
+    assert model is not None
+    sums: dict[str, float] = {}
+    generator = draws.generator(0, "evaluate")
+
+    def add(name: str, values: Tensor) -> None:
+        sums[name] = sums.get(name, 0.0) + float(values.double().sum())
+
+    for x, y in images.parts():
+        sd = model.config.model.noise
+        seen = (x + sd * torch.randn(x.shape, generator=generator)).clamp(0, 1) if sd else x
+        q = model.encode(seen, model.encoder_condition(y))
+        assert isinstance(q, Gaussian)
+        output = model.decode(q.sample(torch.randn(q.mu.shape, generator=generator)), model.decoder_condition(y))
+        nll, kl = model.likelihood.nll(x, output), q.kl()
+        if sd:
+            clean = model.image(q.mu, y)
+            add("squared error of the noisy images", (seen - x).square().flatten(1).sum(1))
+            add("squared error, denoised", (clean - x).square().flatten(1).sum(1))
+        add("-ELBO", nll + kl)
+        add("reconstruction", nll)
+        add("KL", kl)
+        if isinstance(model.likelihood, Bernoulli):
+            add("entropy of the images", entropy(x))
+    count = len(images.images)
+    return Figures({name: {"per image": total / count} for name, total in sums.items()}, title="bound", decimals=2)
+
+
+METRIC = Metric(measure, applies)

@@ -1,0 +1,144 @@
+"""Evaluate a model: open what it is evaluated on, measure, and write the figures down."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from unit import weights
+from unit.config.base import ConfigError
+from unit.config.data import ImagesConfig, TwoDomainsConfig
+from unit.config.files import load
+from unit.data.one_domain import open_images
+from unit.evaluation import METRICS
+from unit.evaluation.metric import Figures, Metric
+from unit.evaluation.sets import EvaluationSet, ImageSet, TranslationSet
+from unit.models.base import ImageTranslator, Model
+from unit.models.folder import load_model
+from unit.registry import look_up
+
+Split = Literal["test", "held_out"]
+
+
+def evaluate(
+    model: str | Path,
+    *,
+    metrics: Sequence[str] | None = None,
+    root: str | Path | None = None,
+    resize: int | None = None,
+    split: Split = "test",
+    seed: int = 0,
+) -> dict[str, Figures]:
+    """A model's figures on images that it has not seen; they are written to its evaluation.json, too.
+
+    Args:
+        model: a model's folder, a run's, or one of a run's checkpoints.
+        metrics: their names, as in `unit.evaluation.METRICS`; by default all that apply to the model and the data.
+        root: where the data lies; by default where the run's did. Of a translator, the folder that holds testA and
+            testB (and trainA and trainB, for the classifier).
+        resize: of a translator: scale images to this shorter side; by default they keep their size.
+        split: of an autoencoder: the test images, or the training images that data.held_out set aside.
+        seed: of whatever a metric draws.
+
+    Returns:
+        The figures by metric.
+
+    Raises:
+        FileNotFoundError: there is no model, or no data.
+        ValueError: an unknown metric, or one that does not apply, with the reason.
+
+    Example:
+        >>> figures = unit.evaluate("runs/maps", metrics=["round_trip"])["round_trip"]
+        >>> list(figures.rows)
+        ['a2b2a', 'b2a2b']
+    """
+    images = open_set(Path(model), root=root, resize=resize, split=split, seed=seed)
+    results = measure(images, metrics)
+    write(Path(model), results)
+    return results
+
+
+def measure(images: EvaluationSet, metrics: Sequence[str] | None = None) -> dict[str, Figures]:
+    """The figures of these metrics, or of all that apply; raises ValueError for one that is unknown or does not."""
+    chosen = {name: metric_of(name) for name in (METRICS if metrics is None else metrics)}
+    results: dict[str, Figures] = {}
+    for name, metric in chosen.items():
+        reason = metric.applies(images)
+        if not reason:
+            results[name] = metric.measure(images)
+        elif metrics is not None:
+            raise ValueError(f"metric {name} has no figures here: {reason}")
+    if not results:
+        raise ValueError(f"no metric applies to a model {images.model.name} and this data")
+    return results
+
+
+def metric_of(name: str) -> Metric:
+    """The metric of that name; raises ValueError, which lists the names there are."""
+    metric: Metric = look_up(METRICS, name, what="metric")
+    return metric
+
+
+def run_of(model: Path) -> Path:
+    """The folder of the run that a model or a checkpoint belongs to."""
+    return model.parent.parent if weights.is_step_folder(model) else model
+
+
+def open_set(
+    folder: Path,
+    *,
+    root: str | Path | None = None,
+    resize: int | None = None,
+    split: Split = "test",
+    seed: int = 0,
+) -> EvaluationSet:
+    """The model and the images that it is evaluated on; raises what `evaluate` does."""
+    model = load_model(folder)
+    run = run_of(folder)
+    if isinstance(model, ImageTranslator):
+        place = translator_root(run) if root is None else Path(root)
+        return TranslationSet(model, place, resize=resize, seed=seed, run=run)
+    data = images_config(model, run, root)
+    return ImageSet(model, open_images(data, split), open_images(data, "train"))
+
+
+def translator_root(run: Path) -> Path:
+    """data.root of a translator's run; raises ConfigError where it has none."""
+    if (run / "config.yaml").is_file():
+        data = getattr(load(run / "config.yaml"), "data", None)
+        if isinstance(data, TwoDomainsConfig) and data.root is not None:
+            return Path(data.root)
+    raise ConfigError(f"--data.root: {run} doesn't say where its data lies; expected the folder of testA and testB")
+
+
+def images_config(model: Model, run: Path, root: str | Path | None) -> ImagesConfig:
+    """The data section of an autoencoder's run, with another root if one is given."""
+    if (run / "config.yaml").is_file():
+        data = getattr(load(run / "config.yaml"), "data", None)
+        if not isinstance(data, ImagesConfig):
+            raise ConfigError(f"{run / 'config.yaml'} is not the config of the model {model.name} that lies beside it")
+    elif root is None:
+        raise ConfigError(f"--data.root: {run} is no run's folder; expected the folder of the images")
+    else:
+        data = ImagesConfig()
+    shape: Any = model.config.images
+    data = replace(data, size=shape.size, channels=shape.channels)
+    return data if root is None else replace(data, root=str(root))
+
+
+def write(model: Path, results: dict[str, Figures]) -> None:
+    """Add the figures to evaluation.json beside the model, or, of a checkpoint, to evaluation-step-….json in its run;
+    other metrics' stay."""
+    folder = run_of(model)
+    path = folder / ("evaluation.json" if folder == model else f"evaluation-{model.name}.json")
+    known: dict[str, Any] = {}
+    if path.is_file():
+        try:
+            known = weights.read_json(path)
+        except (OSError, ValueError):
+            known = {}
+    known = known if isinstance(known, dict) else {}
+    partial = folder / ".evaluation.json.partial"
+    partial.write_text(json.dumps(known | {name: f.as_json() for name, f in results.items()}, indent=1) + "\n")
+    partial.replace(path)

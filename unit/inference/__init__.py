@@ -1,0 +1,1 @@
+"""Inference: arrays, files and folders through a finished model."""

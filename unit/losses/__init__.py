@@ -1,0 +1,1 @@
+"""Losses: pure functions, each with its reduction and its source."""

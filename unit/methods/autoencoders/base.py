@@ -1,0 +1,210 @@
+"""What methods of autoencoders share: the data, the noisy input, the reconstruction and the sample grid."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unit import draws
+from unit.config.base import Config, ConfigError, above_0, at_least
+from unit.config.data import ImagesConfig, LabeledImagesConfig
+from unit.core.autoencoder import joined
+from unit.core.likelihood import LikelihoodKind
+from unit.core.posterior import Posterior, posterior_of
+from unit.core.prior import Prior
+from unit.core.regularizer import Adversarial
+from unit.data.batches import Batches, DataError, Shard
+from unit.data.domain import Domain
+from unit.data.grid import Grid
+from unit.data.images import to_uint8
+from unit.data.labeled import ImageBatch, ImageBatches, open_batches
+from unit.methods.base import Method, OptimizerGroup, Phase, named_domains
+from unit.models.autoencoder import ImageAutoencoder, ImageShape, NetsConfig, check_widths
+from unit.models.base import Model
+from unit.networks.codes import Activation
+
+SAMPLES = 20
+"""Columns of a sample grid."""
+
+
+@dataclass(frozen=True)
+class AutoencoderMethodConfig(Config):
+    """A training of an autoencoder."""
+
+    data: ImagesConfig = field(default_factory=ImagesConfig)
+    model: NetsConfig = field(default_factory=NetsConfig)
+
+
+@dataclass(frozen=True)
+class SemiSupervisedConfig(Config):
+    """A training on images of which some have labels."""
+
+    data: LabeledImagesConfig = field(default_factory=LabeledImagesConfig)
+    model: NetsConfig = field(default_factory=NetsConfig)
+
+
+def require_labels(data: LabeledImagesConfig) -> None:
+    """Raise ConfigError where a method that needs labels gets none."""
+    if not data.labeled:
+        raise ConfigError("data.labeled: this method needs labels; expected at least 1 per class, got 0")
+
+
+@dataclass(frozen=True)
+class AdversaryConfig(NetsConfig):
+    """An autoencoder with a discriminator of its codes; the defaults are the AAE's (Makhzani et al. 2016)."""
+
+    latent: int = 8
+    hidden: tuple[int, ...] = (1000, 1000)
+    activations: tuple[Activation, ...] = ("relu", "relu")
+    likelihood: LikelihoodKind = "gaussian"
+    discriminator: tuple[int, ...] = (1000, 1000)
+    """widths of the code discriminator's hidden layers"""
+    discriminator_lr: float = 0.2
+    """the discriminator's learning rate, as a factor of optim.lr"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_widths("model.discriminator", self.discriminator)
+        above_0("model.discriminator_lr", self.discriminator_lr)
+
+
+@dataclass(frozen=True)
+class AdversarialConfig(AdversaryConfig):
+    """How the encoder learns to fool the discriminator of codes."""
+
+    generator_steps: int = 2
+    """how many times per step the encoder learns to fool the discriminator"""
+    combined: float = 0.0
+    """weight of fooling the discriminator in one step with the reconstruction (0: steps of their own)"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least("model.generator_steps", self.generator_steps, 1)
+        at_least("model.combined", self.combined, 0)
+
+
+class ImageMethod(Method[ImageBatch]):
+    """A method of one domain of images. `labels_needed` says whether the data must have labels."""
+
+    labels_needed = False
+
+    @classmethod
+    def open(cls, config: Any, shard: Shard, domains: Mapping[str, Domain] | None = None) -> ImageBatches:
+        given = None if domains is None else named_domains(domains, "images")[0]
+        batches = open_batches(config.data, shard, given)
+        check_square(batches.images)
+        if cls.labels_needed and not batches.images.classes:
+            raise DataError(f"data: {config.method} needs labels, and these images have none; give a folder per class")
+        return batches
+
+
+def check_square(images: Domain) -> None:
+    """Raise DataError for images that are not square, or not all of one size."""
+    shapes = {tuple(images[i].shape) for i in (range(len(images)) if isinstance(images.images, list) else (0,))}
+    if not isinstance(images.images, Tensor) or any(height != width for _, height, width in shapes):
+        sizes = ", ".join(f"{width}×{height}" for _, height, width in sorted(shapes)[:3])
+        raise DataError(f"data: an autoencoder needs square images of one size, got {sizes}")
+
+
+def shape_of(batches: Batches[Any, ImageBatch]) -> ImageShape:
+    """The images of the data: size, channels, classes."""
+    assert isinstance(batches, ImageBatches)
+    _, channels, height, _ = batches.images.tensor.shape
+    return ImageShape(height, 1 if channels == 1 else 3, batches.images.classes)
+
+
+class AutoencoderMethod(ImageMethod):
+    """A method that trains an ImageAutoencoder, which is its model or part of it.
+
+    Encoder and decoder are wrapped apart, since some steps use but one.
+    """
+
+    autoencoder: ImageAutoencoder
+
+    def use(self, model: Model, autoencoder: ImageAutoencoder) -> None:
+        """Train this autoencoder, which is the model or part of it."""
+        self.model, self.autoencoder = model, autoencoder
+        self.networks = {"encoder": autoencoder.encoder, "decoder": autoencoder.decoder}
+
+    @property
+    def optimizers(self) -> dict[str, OptimizerGroup]:
+        return {"autoencoder": OptimizerGroup(("encoder", "decoder"))}
+
+    def encode(self, wrapped: Mapping[str, nn.Module], batch: ImageBatch) -> Posterior:
+        """q(z|x) of the batch's images, or of noisy ones where the config has noise."""
+        x = with_noise(batch, self.config.model.noise)
+        return posterior_of(
+            wrapped["encoder"](joined(x, self.autoencoder.encoder_condition(batch.y))), self.autoencoder.posterior
+        )
+
+    def decode(self, wrapped: Mapping[str, nn.Module], z: Tensor, batch: ImageBatch) -> Tensor:
+        """The decoder's output of these codes."""
+        output: Tensor = wrapped["decoder"](joined(z, self.autoencoder.decoder_condition(batch.y)))
+        return output
+
+    def reconstruction(self, output: Tensor, batch: ImageBatch) -> Tensor:
+        """−log p(x|z) in nats, averaged over the images: a scalar."""
+        return self.autoencoder.likelihood.nll(batch.x, output).mean()
+
+    def latent_noise(self, batch: ImageBatch) -> Tensor:
+        """ε ~ N(0, I) for the batch's codes."""
+        return batch.normals("latent", self.config.model.latent)
+
+    @torch.no_grad()
+    def samples(self, model: Model, batches: Batches[Any, ImageBatch], device: torch.device) -> Grid:
+        """Images, their reconstructions, and images of codes drawn from the prior."""
+        assert isinstance(model, ImageAutoencoder) and isinstance(batches, ImageBatches)
+        some = batches.images.part(0, SAMPLES)
+        x, y = some.tensor.float().to(device) / 255, some.class_labels.to(device)
+        z = model.prior.sample(len(x), draws.generator(0, "samples")).to(device)
+        return Grid(bytes_of(torch.cat([x, model.image(model.code(x, y), y), model.image(z, y)])), len(x))
+
+
+class CodeDraws:
+    """Samples of a prior for the codes of a batch."""
+
+    def __init__(self, batch: ImageBatch, prior: Prior) -> None:
+        self.batch, self.distribution = batch, prior
+
+    def prior(self, code: str, shape: tuple[int, ...]) -> Tensor:
+        """float (B, d), the same for every code of the batch."""
+        assert shape == (self.distribution.dimensions,)
+        return self.batch.rows_of(self.distribution.sample(self.batch.size, self.batch.generator("prior")))
+
+    def permutation(self, count: int) -> Tensor:
+        return torch.randperm(count, generator=self.batch.generator("places"))
+
+
+def code_discriminator_phase(
+    adversary: Adversarial, network: nn.Module, real: list[Tensor], codes: list[Tensor]
+) -> Phase:
+    """The discriminator's step: samples of the prior against codes, part by part of the code, in one pass."""
+    loss = adversary.discriminator_loss(network, real, codes)
+    return Phase("discriminator", loss, {"discriminator": loss.detach()})
+
+
+def check_groups(shard: Shard, group: int) -> None:
+    """Raise ConfigError where a process's micro-batch isn't made of whole groups of `group` images."""
+    count = len(shard.positions(0))
+    if count % group:
+        raise ConfigError(
+            f"model.group: {count} images per process and micro-batch are no whole groups of {group}; "
+            f"expected a divisor of {count} that is at least 2, or a larger train.batch_size"
+        )
+
+
+def with_noise(batch: ImageBatch, sd: float, purpose: str = "noise") -> Tensor:
+    """The images with Gaussian noise of that standard deviation, clipped to [0, 1]."""
+    return add_noise(batch.x, sd, batch.normals(purpose, *batch.x.shape[1:])) if sd else batch.x
+
+
+def add_noise(x: Tensor, sd: float, normals: Tensor) -> Tensor:
+    """x + sd·ε, clipped to [0, 1]."""
+    return (x + sd * normals).clamp(0, 1)
+
+
+def bytes_of(images: Tensor) -> Tensor:
+    """Images in [0, 1] as uint8."""
+    return to_uint8(2 * images.clamp(0, 1) - 1)

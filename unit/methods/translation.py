@@ -1,0 +1,136 @@
+"""What methods of two image domains share: data, discriminators and their step, the check of sizes, sample grids."""
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from unit.config.base import Config, ConfigError, at_least, within
+from unit.config.data import TwoDomainsConfig
+from unit.data.batches import Batches, Shard
+from unit.data.domain import Domain
+from unit.data.grid import Grid
+from unit.data.images import to_float, to_uint8
+from unit.data.sets.prepare import draw_toymaps
+from unit.data.two_domains import PairedBatches, TranslationBatch, TwoDomainBatches, UnpairedBatches, open_domains
+from unit.losses.gan import GanKind, discriminator_loss
+from unit.methods.base import Method, Phase, detached, named_domains, sum_of
+from unit.models.base import REVERSED, ImageTranslator, Model, TranslatedImages
+
+SAMPLES = 4
+"""Images of each domain in a sample grid."""
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """The two discriminators; the defaults are those of UNIT's paper."""
+
+    width: int = 64
+    """channels of the first layer; each layer doubles them"""
+    layers: int = 5
+    """convolutions of stride 2"""
+    kernel: int = 3
+    """their kernel size"""
+    slope: float = 0.01
+    """LeakyReLU's slope"""
+    scales: int = 1
+    """how many scales the image is judged on, each at half the size of the one before"""
+    shared_layers: int = 0
+    """how many of the last layers the two domains share (0: none; layers + 1: all)"""
+    spectral_norm: bool = False
+    """spectral normalization of every layer"""
+
+    def __post_init__(self) -> None:
+        within("discriminator.width", self.width, 1, 4096)
+        within("discriminator.layers", self.layers, 1, 10)
+        within("discriminator.kernel", self.kernel, 3, 7)
+        at_least("discriminator.slope", self.slope, 0)
+        within("discriminator.scales", self.scales, 1, 10)
+        within("discriminator.shared_layers", self.shared_layers, 0, self.layers + 1)
+
+
+@dataclass(frozen=True)
+class TranslationConfig(Config):
+    """A training on two image domains."""
+
+    data: TwoDomainsConfig = field(default_factory=TwoDomainsConfig)
+
+    @property
+    def images(self) -> TranslatedImages:
+        """What the model remembers of the images it was trained on."""
+        return TranslatedImages(self.data.channels, self.data.channels_of_b, self.data.resize, self.data.size)
+
+
+class TranslationMethod(Method[TranslationBatch]):
+    """A method whose model is an ImageTranslator; `paired` says whether image i of a belongs to image i of b."""
+
+    paired: ClassVar[bool] = False
+
+    @classmethod
+    def prepare_data(cls, config: Any) -> None:
+        if config.data.root is not None and None in (config.data.a, config.data.b):
+            draw_toymaps(Path(config.data.root).expanduser())
+
+    @classmethod
+    def open(cls, config: Any, shard: Shard, domains: Mapping[str, Domain] | None = None) -> TwoDomainBatches:
+        a, b = open_domains(config.data) if domains is None else named_domains(domains, "a", "b")
+        batches = PairedBatches if cls.paired else UnpairedBatches
+        return batches(a, b, config.data, shard)
+
+    @torch.no_grad()
+    def samples(self, model: Model, batches: Batches[Any, TranslationBatch], device: torch.device) -> Grid:
+        """A row for each of a few images of both domains, its columns as `sample_columns` has them."""
+        assert isinstance(model, ImageTranslator) and isinstance(batches, TwoDomainBatches)
+        x_a, x_b = (to_float(x).to(device) for x in batches.centers(SAMPLES))
+        columns = [column.float() for column in self.sample_columns(model, x_a, x_b)]
+        widest = max(column.shape[1] for column in columns)
+        columns = [column.expand(-1, widest, -1, -1) for column in columns]
+        return Grid(to_uint8(torch.stack(columns, dim=1).flatten(0, 1)), len(columns))
+
+    def sample_columns(self, model: Any, x_a: Tensor, x_b: Tensor) -> list[Tensor]:
+        """For each direction images, their translations and, where there is a way back, the round trips."""
+        columns = []
+        for direction in model.directions:
+            x = x_a if direction == "a2b" else x_b
+            y = model.translate(x, direction)
+            columns += [x, y]
+            if REVERSED[direction] in model.directions:
+                columns.append(model.translate(y, REVERSED[direction]))
+        return columns
+
+
+def discriminator_phase(
+    discriminators: nn.Module,
+    real: tuple[Tensor, Tensor],
+    fake: tuple[Tensor, Tensor],
+    *,
+    kind: GanKind,
+    weight: float = 1.0,
+) -> Phase:
+    """−GAN of both domains, times the weight: real images (a, b) against translations (to a, to b), which are detached,
+    judged in one pass through each discriminator."""
+    (x_a, x_b), (n_a, n_b) = real, (len(x) for x in real)
+    logits_a, logits_b = discriminators(torch.cat([x_a, fake[0].detach()]), torch.cat([x_b, fake[1].detach()]))
+    terms = {
+        "discriminator_a": discriminator_loss([y[:n_a] for y in logits_a], [y[n_a:] for y in logits_a], kind),
+        "discriminator_b": discriminator_loss([y[:n_b] for y in logits_b], [y[n_b:] for y in logits_b], kind),
+    }
+    return Phase("discriminators", weight * sum_of(terms), detached(terms))
+
+
+def check_size(networks: Iterable[nn.Module], images: TranslatedImages) -> None:
+    """Raise ConfigError unless the networks of both domains can take images of the training size.
+
+    The networks are called on the meta device, as `network(x_a, x_b)`: nothing is computed.
+    """
+    size = images.size
+    x_a, x_b = (torch.empty(1, images.channels(domain), size, size, device="meta") for domain in "ab")
+    try:
+        for network in networks:
+            copy.deepcopy(network).to("meta")(x_a, x_b)
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"data.size: {size} is too small for these networks ({error})") from error

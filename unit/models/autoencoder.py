@@ -1,0 +1,203 @@
+"""Autoencoders of small square images: VAE, CVAE, AAE and WAE are all one of these, trained differently.
+
+Notation: x is an image, z its code (B, d), y its label, int64 (B,).
+"""
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from unit.config.base import MAX_WIDTH, ConfigError, above_0, at_least, within
+from unit.config.data import Channels
+from unit.core.autoencoder import Autoencoder
+from unit.core.likelihood import LikelihoodKind, likelihood_of
+from unit.core.posterior import PosteriorKind, encoder_channels
+from unit.core.prior import Prior, PriorKind, prior_of
+from unit.models.base import Model
+from unit.networks.codes import Activation, Centered, conv_decoder, conv_encoder, mlp, one_hot
+
+Labels = Literal["none", "decoder", "both"]
+
+
+@dataclass(frozen=True)
+class ImageShape:
+    """The images of an autoencoder, and how many classes their labels have."""
+
+    size: int = 28
+    """side of the images, in pixels"""
+    channels: Channels = 1
+    """1 for grayscale, 3 for RGB"""
+    classes: int = 10
+    """how many classes there are (0: no labels)"""
+
+    def __post_init__(self) -> None:
+        within("images.size", self.size, 4, 1024)
+        within("images.classes", self.classes, 0, 2**16)
+        if isinstance(self.channels, bool | float):  # True is equal to 1
+            raise ConfigError(f"images.channels: expected 1 or 3, got {self.channels!r}")
+
+    @property
+    def pixels(self) -> int:
+        """Numbers per image."""
+        return self.channels * self.size**2
+
+
+@dataclass(frozen=True)
+class NetsConfig:
+    """An encoder and a decoder that mirror each other."""
+
+    architecture: Literal["mlp", "conv"] = "mlp"
+    """multi-layer perceptrons, or small convolutional networks of fixed widths"""
+    latent: int = 20
+    """dimensions of the code"""
+    hidden: tuple[int, ...] = (500, 500)
+    """widths of the perceptrons' hidden layers, from image to code"""
+    activations: tuple[Activation, ...] = ("elu", "tanh")
+    """their activations, as many"""
+    likelihood: LikelihoodKind = "bernoulli"
+    """p(x|z) of a pixel"""
+    scale: float = 1.0
+    """the Gaussian's variance σ², or the Laplace's b"""
+    noise: float = 0.0
+    """standard deviation of Gaussian noise on the encoder's input, clipped to [0, 1] (denoising; 0: none)"""
+
+    def __post_init__(self) -> None:
+        within("model.latent", self.latent, 1, MAX_WIDTH)
+        at_least("model.noise", self.noise, 0)
+        above_0("model.scale", self.scale)
+        check_widths("model.hidden", self.hidden)
+        if len(self.activations) != len(self.hidden):
+            raise ConfigError(
+                f"model.activations: expected {len(self.hidden)}, as many as hidden layers, got {len(self.activations)}"
+            )
+
+    def nets(self) -> dict[str, Any]:
+        """The values of these keys alone, whatever a subclass adds."""
+        return {field.name: getattr(self, field.name) for field in fields(NetsConfig)}
+
+
+def check_widths(key: str, hidden: tuple[int, ...]) -> None:
+    """Raise ConfigError for widths that no perceptron can have."""
+    if not 1 <= len(hidden) <= 100 or not 1 <= min(hidden) <= max(hidden) <= MAX_WIDTH:
+        raise ConfigError(f"{key}: expected 1 to 100 widths of 1 to {MAX_WIDTH}, got {list(hidden)}")
+
+
+def require_mlp(model: NetsConfig) -> None:
+    """Raise ConfigError for networks that can't take a label beside the image."""
+    if model.architecture != "mlp":
+        raise ConfigError(f"model.architecture: labels need perceptrons; expected mlp, got {model.architecture}")
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig(NetsConfig):
+    """The networks, and what their output means."""
+
+    posterior: PosteriorKind = "gaussian"
+    """what the encoder gives: a code, or a Gaussian of which one is drawn"""
+    prior: PriorKind = "normal"
+    """p(z)"""
+    prior_sd: float = 1.0
+    """standard deviation of the normal prior"""
+    labels: Labels = "none"
+    """whether the decoder, or the encoder too, gets the label"""
+    regularizer: Literal["kl", "mmd", "adversarial"] = "kl"
+    """what pulled the codes towards the prior in training"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        above_0("model.prior_sd", self.prior_sd)
+        if self.labels != "none":
+            require_mlp(self)
+        check_prior(self.prior, self.latent)
+
+
+def check_prior(kind: PriorKind, latent: int) -> Prior:
+    """The prior; raises ConfigError for a number of dimensions that it can't have."""
+    try:
+        return prior_of(kind, latent)
+    except ValueError as error:
+        raise ConfigError(f"model.latent: {error}") from error
+
+
+@dataclass(frozen=True)
+class ImageAutoencoderConfig:
+    """What an autoencoder of images is built from."""
+
+    images: ImageShape = field(default_factory=ImageShape)
+    model: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+
+
+def image_encoder(config: NetsConfig, images: ImageShape, n_out: int, *, conditions: int = 0) -> nn.Module:
+    """(B, C, size, size), or flat with a condition behind it, → (B, n_out)."""
+    if config.architecture == "conv":
+        return conv_encoder(images.size, n_out, channels=images.channels)
+    return mlp(images.pixels + conditions, config.hidden, n_out, config.activations)
+
+
+def centered_encoder(config: NetsConfig, images: ImageShape, n_out: int) -> nn.Sequential:
+    """A perceptron with layer normalization, of images less their mean: (B, C, size, size) → (B, n_out)."""
+    return nn.Sequential(
+        Centered(images.channels, images.size, images.size),
+        mlp(images.pixels, config.hidden, n_out, config.activations, normalized=True),
+    )
+
+
+def image_decoder(config: NetsConfig, images: ImageShape, n_in: int) -> nn.Module:
+    """(B, n_in) → (B, C, size, size): logits for the Bernoulli likelihood, else means in [0, 1]."""
+    shape = (images.channels, images.size, images.size)
+    if config.architecture == "conv":
+        layers: list[nn.Module] = [conv_decoder(n_in, images.size, channels=images.channels)]
+    else:
+        hidden, activations = config.hidden[::-1], config.activations[::-1]
+        layers = [mlp(n_in, hidden, images.pixels, activations), nn.Unflatten(1, shape)]
+    return nn.Sequential(*layers, *([] if config.likelihood == "bernoulli" else [nn.Sigmoid()]))
+
+
+def check_conv(config: NetsConfig, size: int) -> None:
+    """Raise ConfigError for a size that the convolutional networks can't take."""
+    if config.architecture == "conv" and size % 4:
+        raise ConfigError(f"data.size: expected a multiple of 4 for model.architecture conv, got {size}")
+
+
+class ImageAutoencoder(Model, Autoencoder[nn.Module, nn.Module], name="autoencoder"):
+    """An autoencoder of images, float (B, C, size, size) in [0, 1], with codes (B, d)."""
+
+    Config = ImageAutoencoderConfig
+
+    def __init__(self, config: ImageAutoencoderConfig) -> None:
+        model, images = config.model, config.images
+        check_conv(model, images.size)
+        in_encoder, in_decoder = (
+            images.classes if model.labels in kinds else 0 for kinds in (("both",), ("both", "decoder"))
+        )
+        Autoencoder.__init__(
+            self,
+            image_encoder(model, images, encoder_channels(model.latent, model.posterior), conditions=in_encoder),
+            image_decoder(model, images, model.latent + in_decoder),
+            posterior=model.posterior,
+        )
+        self.config, self.images, self.labels = config, images, model.labels
+        self.prior: Prior = prior_of(model.prior, model.latent, sd=model.prior_sd)
+        self.likelihood = likelihood_of(model.likelihood, model.scale)
+
+    def encoder_condition(self, y: Tensor | None) -> Tensor | None:
+        """What the encoder gets beside the image: one-hot labels, or nothing."""
+        return None if y is None or self.labels != "both" else one_hot(y, self.images.classes)
+
+    def decoder_condition(self, y: Tensor | None) -> Tensor | None:
+        """What the decoder gets beside the code."""
+        return None if y is None or self.labels == "none" else one_hot(y, self.images.classes)
+
+    def code(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The mean of q(z|x): (B, d)."""
+        return self.encode(x, self.encoder_condition(y)).sample(None)
+
+    def image(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """The mean image of p(x|z)."""
+        return self.likelihood.mean(self.decode(z, self.decoder_condition(y)))
+
+
+def autoencoder(section: NetsConfig, images: ImageShape, **kind: Any) -> ImageAutoencoder:
+    """The autoencoder of a method's `model` section; `kind` are the keys of AutoencoderConfig that the method sets."""
+    return ImageAutoencoder(ImageAutoencoderConfig(images, AutoencoderConfig(**section.nets(), **kind)))

@@ -1,0 +1,135 @@
+"""Models as folders: `config.json`, which says what the model is, and `model.safetensors`, its weights.
+
+Of a run that has not finished, its newest checkpoint serves as one; so does a checkpoint that is named itself.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+import unit
+from unit import weights
+from unit.config.base import ConfigError
+from unit.models import find_model
+from unit.models.base import ImageTranslator, Model
+from unit.weights import FORMAT, CheckpointError
+
+
+def description_of(model: Model, *, step: int) -> dict[str, Any]:
+    """What config.json says: the version of unit, the training step, the model's name and its config."""
+    return {"format": FORMAT, "unit": unit.__version__, "step": step} | model.describe()
+
+
+def save_model(folder: Path, model: Model, *, step: int) -> None:
+    """Write a finished model into `folder`, each file whole or not at all; what is shared is stored once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors, text = folder / ".model.safetensors.partial", folder / ".config.json.partial"
+    save_file(weights.tensors_of(model), tensors)
+    text.write_text(json.dumps(description_of(model, step=step), indent=1) + "\n")
+    for partial, name in ((tensors, "model.safetensors"), (text, "config.json")):
+        weights.flush(partial)
+        os.replace(partial, folder / name)
+    weights.flush(folder)
+
+
+def load_model(folder: str | Path, *, device: torch.device | str = "cpu") -> Model:
+    """The model of a folder, of whatever kind, ready for inference.
+
+    Args:
+        folder: a model's folder, a run's, or one of a run's checkpoints. Of a run that has not finished, or went on
+            after it had, it is the newest checkpoint.
+        device: where the weights go.
+
+    Raises:
+        FileNotFoundError: there is no model.
+        CheckpointError: the folder is damaged, of another version, or of a model that this version does not know.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no model: {folder} is not a folder")
+    saved = weights.checkpoints_of(folder)
+    finished = read_description(folder / "config.json") if (folder / "config.json").is_file() else None
+    if weights.is_step_folder(folder) or (folder / "manifest.json").is_file():
+        model = load_checkpoint(folder)
+    elif finished is not None and (not saved or finished["step"] >= weights.step_of(saved[-1])):
+        model = load_finished(folder, finished)
+    elif saved:
+        model = load_checkpoint(saved[-1])
+    else:
+        raise FileNotFoundError(
+            f"no model in {folder}: it has neither config.json (a model) nor checkpoints/ (a run that has saved)"
+        )
+    return model.to(device).eval().requires_grad_(False)
+
+
+def load_translator(folder: str | Path, *, device: torch.device | str = "cpu") -> ImageTranslator:
+    """The same of a translator; raises CheckpointError where the folder holds a model of another kind."""
+    model = load_model(folder, device=device)
+    if not isinstance(model, ImageTranslator):
+        raise CheckpointError(
+            f"{folder} holds no translator but a model {model.name}; `unit plot` and `unit evaluate` take it"
+        )
+    return model
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """config.json; raises CheckpointError where it is damaged or of another version."""
+    try:
+        description: dict[str, Any] = weights.read_json(path)
+        if description["format"] != FORMAT:
+            raise CheckpointError(
+                f"{path}: the model has format {description['format']!r}; this version of unit reads {FORMAT}"
+            )
+        return description | {"step": int(description["step"])}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path}: not a model's description ({error})") from error
+
+
+def load_finished(folder: Path, description: dict[str, Any]) -> Model:
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: model.safetensors is missing")
+    try:
+        tensors = weights.read_tensors(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+    return build(description, tensors, folder / "config.json", path)
+
+
+def load_checkpoint(folder: Path) -> Model:
+    """The moving average (or the last weights, where there is none) in a checkpoint."""
+    manifest = weights.read_manifest(folder)
+    name = "average.safetensors" if "average.safetensors" in manifest["files"] else "model.safetensors"
+    path = weights.verified(folder, name, manifest)
+    description = read_description(weights.verified(folder, "config.json", manifest))
+    try:
+        tensors = weights.read_tensors(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {folder} is damaged: {error}") from error
+    return build(description, tensors, folder / "config.json", path)
+
+
+def build(description: dict[str, Any], tensors: dict[str, Tensor], source: Path, weights_at: Path) -> Model:
+    """The described model with these weights; raises CheckpointError where it is none, and where they are not its,
+    before memory is taken for it."""
+    try:
+        kind = find_model(str(description.get("model")))
+        config = description.get("config")
+        if not isinstance(config, dict):
+            raise ConfigError(f"config: expected sections, got {config!r}")
+        with torch.device("meta"):
+            weights.check_fit(kind.from_config(config), tensors, weights_at)
+        model = kind.from_config(config)
+    except CheckpointError:
+        raise
+    except ValueError as error:
+        raise CheckpointError(f"{source}: not a model's description ({error})") from error
+    weights.fill(model, tensors, weights_at)
+    return model

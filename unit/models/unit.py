@@ -1,0 +1,237 @@
+"""UNIT's translator: two VAEs that share their high-level layers, and all that one pass through them gives.
+
+Liu, Breuel, Kautz 2017, section 3 and appendix A. Notation: q_a is the posterior of the code of x_a, an image of domain
+a; x_aa its reconstruction, x_ab its translation to b, q_ab that translation's posterior and x_aba the translation
+brought back; likewise with a and b exchanged.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from unit.config.base import ConfigError, at_least, within
+from unit.core.autoencoder import Autoencoder
+from unit.core.posterior import Posterior, PosteriorKind, posterior_of
+from unit.models.base import Direction, ImageTranslator, TranslatedImages
+from unit.networks.blocks import Init, Norm, Padding, Upsampling, initialize, residual_blocks, run_shared
+from unit.networks.encoder import Encoder, WithVariance, encoder_private
+from unit.networks.generator import Generator, generator_private
+
+VAE = Autoencoder[Encoder, Generator]
+RegularizerKind = Literal["kl", "kl_learned", "mmd", "adversarial", "none"]
+
+POSTERIORS: dict[RegularizerKind, PosteriorKind] = {
+    "kl": "unit", "kl_learned": "gaussian", "mmd": "deterministic", "adversarial": "deterministic",
+    "none": "deterministic",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class UnitModelConfig:
+    """The two VAEs; the defaults are the paper's."""
+
+    width: int = 64
+    """channels of the first layer; each down-sampling doubles them"""
+    downsamplings: int = 2
+    """convolutions of stride 2 in an encoder"""
+    blocks: int = 4
+    """residual blocks in an encoder, and as many in a generator"""
+    shared_blocks: int = 1
+    """how many of them the two domains share: an encoder's last ones, a generator's first ones (0: none)"""
+    regularizer: RegularizerKind = "kl"
+    """what pulls the codes towards N(0, I): kl, the KL divergence with unit variance (the paper's); kl_learned, with a
+    variance that the encoder learns; mmd or adversarial, of codes without noise; or none"""
+    down_kernel: int = 3
+    """kernel size of the down-sampling convolutions"""
+    up_kernel: int = 3
+    """kernel size of the up-sampling convolutions"""
+    last_kernel: int = 1
+    """kernel size of the last convolution"""
+    upsampling: Upsampling = "transposed"
+    """transposed convolution, or resize: nearest ×2 and a convolution, which makes no checkerboard"""
+    encoder_norm: Norm = "none"
+    """norm after each convolution of an encoder outside its residual blocks"""
+    generator_norm: Norm = "none"
+    """norm after each up-sampling convolution of a generator"""
+    slope: float = 0.01
+    """LeakyReLU's slope (0 is ReLU)"""
+    padding: Padding = "zeros"
+    """what lies beyond the border"""
+    init: Init = "normal"
+    """weights from N(0, 0.02²), or Kaiming's"""
+
+    def __post_init__(self) -> None:
+        within("model.width", self.width, 1, 4096)
+        within("model.downsamplings", self.downsamplings, 0, 10)
+        within("model.blocks", self.blocks, 1, 100)
+        at_least("model.slope", self.slope, 0)
+        within("model.shared_blocks", self.shared_blocks, 0, self.blocks)
+        within("model.down_kernel", self.down_kernel, 1, 9)
+        within("model.up_kernel", self.up_kernel, 1, 9)
+        within("model.last_kernel", self.last_kernel, 1, 9)
+        if self.last_kernel % 2 == 0 or (self.upsampling == "resize" and self.up_kernel % 2 == 0):
+            raise ConfigError(
+                "model.last_kernel, and model.up_kernel with upsampling resize: expected odd numbers, got "
+                f"{self.last_kernel} and {self.up_kernel}"
+            )
+
+    @property
+    def stride(self) -> int:
+        """Sides of images are multiples of this."""
+        return 1 << self.downsamplings
+
+    @property
+    def code_channels(self) -> int:
+        return self.width << self.downsamplings
+
+
+@dataclass(frozen=True)
+class UnitTranslatorConfig:
+    """What a UNIT translator is built from."""
+
+    images: TranslatedImages = field(default_factory=TranslatedImages)
+    model: UnitModelConfig = field(default_factory=UnitModelConfig)
+
+
+class Noise(NamedTuple):
+    """ε ~ N(0, I) for the four codes of a step, each of the code's shape: of x_a, x_b, x_ab and x_ba."""
+
+    a: Tensor
+    b: Tensor
+    ab: Tensor
+    ba: Tensor
+
+
+class Streams(NamedTuple):
+    """What is wanted beside the translations: a loss of weight 0 is not computed, nor what only it needs."""
+
+    reconstruction: bool = True
+    cycle_code: bool = True
+    cycle: bool = True
+
+
+ALL_STREAMS = Streams()
+TRANSLATIONS_ALONE = Streams(reconstruction=False, cycle_code=False, cycle=False)
+
+
+class Translations(NamedTuple):
+    """All that one pass through both VAEs gives: posteriors of codes (B, c, h, w), images (B, C, H, W) in [-1, 1]."""
+
+    q_a: Posterior
+    q_b: Posterior
+    x_ab: Tensor
+    x_ba: Tensor
+    x_aa: Tensor | None = None
+    x_bb: Tensor | None = None
+    q_ab: Posterior | None = None
+    q_ba: Posterior | None = None
+    x_aba: Tensor | None = None
+    x_bab: Tensor | None = None
+
+
+class UnitTranslator(ImageTranslator, name="unit"):
+    """The two VAEs. With `config.model.shared_blocks` > 0 the encoders' last residual blocks are one module, and so are
+    the generators' first ones."""
+
+    Config = UnitTranslatorConfig
+    config: UnitTranslatorConfig
+
+    def __init__(self, config: UnitTranslatorConfig) -> None:
+        super().__init__()
+        self.config, self.images = config, config.images
+        model = config.model
+        code, shared = model.code_channels, model.shared_blocks
+        posterior = POSTERIORS[model.regularizer]
+        variance = [WithVariance(code)] if posterior == "gaussian" and shared else []
+        high_e = torch.nn.Sequential(*residual_blocks(shared, code, padding=model.padding), *variance)
+        high_g = residual_blocks(shared, code, padding=model.padding)
+
+        def vae(channels: int) -> VAE:
+            encoder = encoder_private(
+                channels,
+                width=model.width,
+                downsamplings=model.downsamplings,
+                blocks=model.blocks - shared,
+                kernel=model.down_kernel,
+                norm=model.encoder_norm,
+                slope=model.slope,
+                padding=model.padding,
+            )
+            generator = generator_private(
+                channels,
+                width=model.width,
+                upsamplings=model.downsamplings,
+                blocks=model.blocks - shared,
+                upsampling=model.upsampling,
+                kernel=model.up_kernel,
+                last_kernel=model.last_kernel,
+                norm=model.generator_norm,
+                slope=model.slope,
+                padding=model.padding,
+            )
+            if posterior == "gaussian" and not shared:
+                encoder.append(WithVariance(code))
+            return Autoencoder(Encoder(encoder, high_e), Generator(high_g, generator), posterior=posterior)
+
+        self.a = vae(config.images.channels_a)
+        self.b = vae(config.images.channels_b)
+        initialize(self, model.init)
+
+    @property
+    def stride(self) -> int:
+        return self.config.model.stride
+
+    @property
+    def floats_per_pixel(self) -> float:
+        """As measured: four feature maps of the images' size, or seven where the generator resizes, and the images."""
+        maps = 4 if self.config.model.upsampling == "transposed" else 7
+        return maps * self.config.model.width + 10
+
+    def code_shape(self, x: Tensor) -> tuple[int, int, int]:
+        """(c, h, w) of one image's code."""
+        return self.config.model.code_channels, x.shape[2] // self.stride, x.shape[3] // self.stride
+
+    def code(self, x: Tensor, domain: Literal["a", "b"]) -> Tensor:
+        """The mean of the code of images of a domain: float (B, C, H, W) in [-1, 1] → (B, c, h, w)."""
+        vae = {"a": self.a, "b": self.b}[domain]
+        return vae.encode(x).mu
+
+    def encode(self, x_a: Tensor, x_b: Tensor) -> tuple[Posterior, Posterior]:
+        """q_a(z|x_a) and q_b(z|x_b); the shared layers run once."""
+        e_a, e_b = self.a.encoder, self.b.encoder
+        h_a, h_b = run_shared(e_a.shared, e_a.private(x_a), e_b.private(x_b))
+        return posterior_of(h_a, self.a.posterior), posterior_of(h_b, self.b.posterior)
+
+    def forward(
+        self, x_a: Tensor, x_b: Tensor, noise: Noise | None = None, streams: Streams = ALL_STREAMS
+    ) -> Translations:
+        """Each image encoded once, each translation made once, the shared layers run on both domains' batches at once.
+
+        Without noise every code is its posterior's mean (inference).
+        """
+        n_a, n_b = len(x_a), len(x_b)
+        eps_a, eps_b, eps_ab, eps_ba = noise or (None, None, None, None)
+        q_a, q_b = self.encode(x_a, x_b)
+        h = self.a.decoder.shared(torch.cat([q_a.sample(eps_a), q_b.sample(eps_b)]))
+        x_aa = x_bb = None
+        if streams.reconstruction:
+            x_aa, x_ba = self.a.decoder.private(h).split([n_a, n_b])
+            x_ab, x_bb = self.b.decoder.private(h).split([n_a, n_b])
+        else:
+            x_ba = self.a.decoder.private(h[n_a:])
+            x_ab = self.b.decoder.private(h[:n_a])
+        out = Translations(q_a, q_b, x_ab, x_ba, x_aa, x_bb)
+        if not (streams.cycle_code or streams.cycle):
+            return out
+        q_ba, q_ab = self.encode(x_ba, x_ab)
+        out = out._replace(q_ab=q_ab, q_ba=q_ba)
+        if not streams.cycle:
+            return out
+        h = self.a.decoder.shared(torch.cat([q_ab.sample(eps_ab), q_ba.sample(eps_ba)]))
+        return out._replace(x_aba=self.a.decoder.private(h[:n_a]), x_bab=self.b.decoder.private(h[n_a:]))
+
+    def _translate(self, x: Tensor, direction: Direction) -> Tensor:
+        source, target = (self.a, self.b) if direction == "a2b" else (self.b, self.a)
+        return target.decode(source.encode(x).sample(None))

@@ -1,0 +1,36 @@
+"""The pictures of a model, whatever it is: an autoencoder's, or a translator's codes."""
+
+from pathlib import Path
+
+from unit.evaluation.evaluate import open_set
+from unit.evaluation.sets import TranslationSet
+from unit.report import autoencoder
+from unit.report.codes import plot_codes
+
+
+def plot(
+    model: str | Path,
+    output: str | Path,
+    *,
+    root: str | Path | None = None,
+    resize: int | None = None,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write the pictures of a model into a folder, each named after what it shows; returns their paths.
+
+    Args:
+        model: a model's folder, a run's, or one of a run's checkpoints.
+        output: the folder.
+        root: where the data lies; by default where the run's did.
+        resize: of a translator: scale images to this shorter side.
+        overwrite: replace pictures that are there.
+
+    Raises:
+        FileExistsError: a picture is there and `overwrite` is not set.
+        FileNotFoundError, ValueError: there is no model or no data, or the model has no pictures.
+    """
+    images = open_set(Path(model), root=root, resize=resize)
+    output = Path(output)
+    if isinstance(images, TranslationSet):
+        return plot_codes(images.model, images.root, output, resize=resize, overwrite=overwrite)
+    return autoencoder.plot(images.model, images.images, output, overwrite=overwrite)

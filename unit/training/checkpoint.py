@@ -1,0 +1,107 @@
+"""Checkpoints: whole or absent, and free of pickles.
+
+A checkpoint is a folder `step-00005000` of safetensors files, the model's `config.json`, and a `manifest.json` that
+holds the counters and the SHA-256 of every file. It is written into a staging folder beside its place, flushed to the
+disk and published by one rename; only then are older ones deleted. A parameter that several networks share is stored
+once, under its first name.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from unit import weights
+from unit.weights import CheckpointError, checkpoints_of
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds: tensors by file and name, scalars (JSON), and the model's description (JSON)."""
+
+    tensors: dict[str, dict[str, Tensor]]
+    scalars: dict[str, Any]
+    description: dict[str, Any]
+
+
+def save(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint as `folder`, which must not exist, whole or not at all."""
+    staging = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        staging.mkdir(parents=True)
+        for name, tensors in checkpoint.tensors.items():
+            save_file(tensors, staging / f"{name}.safetensors")
+        (staging / "config.json").write_text(json.dumps(checkpoint.description, indent=1) + "\n")
+        files = {path.name: weights.sha256(path) for path in sorted(staging.iterdir())}
+        manifest: dict[str, Any] = {"format": weights.FORMAT, "scalars": checkpoint.scalars, "files": files}
+        manifest["sha256"] = weights.seal(manifest)
+        (staging / "manifest.json").write_text(json.dumps(manifest, indent=1))
+        for path in [*staging.iterdir(), staging]:
+            weights.flush(path)
+        staging.rename(folder)
+    except (OSError, SafetensorError):
+        shutil.rmtree(staging, ignore_errors=True)  # a full disk has use for the room
+        raise
+    weights.flush(folder.parent)
+
+
+def load(folder: Path) -> Checkpoint:
+    """Read a checkpoint; raises CheckpointError where it is damaged or of another version."""
+    manifest = weights.read_manifest(folder)
+    try:
+        paths = [weights.verified(folder, name, manifest) for name in manifest["files"]]
+        tensors = {path.stem: weights.read_tensors(path) for path in paths if path.suffix == ".safetensors"}
+        return Checkpoint(tensors, manifest["scalars"], weights.read_json(folder / "config.json"))
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"checkpoint {folder} is damaged: {error}") from error
+
+
+def prune(run: Path, keep: int) -> None:
+    """Delete all but the newest `keep` checkpoints, and what an interrupted save left."""
+    for folder in [*checkpoints_of(run)[:-keep], *(run / "checkpoints").glob(".step-*.partial")]:
+        shutil.rmtree(folder)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimizer's moments as `parameter number.name`."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{number}.{name}": value.detach().contiguous().cpu()
+        for number, moments in state.items()
+        for name, value in moments.items()
+    }
+
+
+def optimizer_scalars(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """An optimizer's options, with numbers in place of parameters."""
+    return list(optimizer.state_dict()["param_groups"])
+
+
+def fill_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], groups: list[dict[str, Any]]
+) -> None:
+    """The inverse of `optimizer_tensors` and `optimizer_scalars`.
+
+    Moments are laid out in memory as their parameter is: a fused Adam pairs numbers by where they lie.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        number, name = key.split(".", 1)
+        parameter = parameters[int(number)]
+        if value.shape == parameter.shape:  # the count of steps is a scalar
+            value = torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(value)
+        state.setdefault(int(number), {})[name] = value
+    for group in groups:
+        group["betas"] = tuple(group["betas"])
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

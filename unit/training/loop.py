@@ -1,0 +1,191 @@
+"""The training loop: batch → phases → schedule → average → log → samples → checkpoint."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from signal import Signals
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from torch.optim.lr_scheduler import LambdaLR
+
+from unit.config.base import Config, ConfigError
+from unit.data.batches import Batches
+from unit.data.domain import Domain
+from unit.data.grid import Grid
+from unit.data.images import write_grid
+from unit.methods import find_method
+from unit.methods.base import Method
+from unit.models.folder import save_model
+from unit.training.distributed import agree_on_signal, in_turn, lost_peer, shard_of, start_accelerator
+from unit.training.errors import Interrupted, RunError
+from unit.training.guards import FiniteCheck, check_finite, check_memory
+from unit.training.log import Log, headline
+from unit.training.optim import adam, moving_average, schedule
+from unit.training.run_folder import RunLock, begin, check_run, write_status
+from unit.training.signals import StopFlag
+from unit.training.state import TrainingState
+from unit.training.step import micro_batches_of, rehearse, training_step
+
+LOST_PEER = "another process of this training has ended; --resume goes on from the newest checkpoint"
+
+Domains = Mapping[str, Domain]
+
+
+def train(config: Config, *, resume: Path | None = None, auto: bool = False, domains: Domains | None = None) -> Path:
+    """Train, or go on with a run.
+
+    Args:
+        config: everything that defines the training.
+        resume: a run, of which the newest checkpoint is taken, or one of its checkpoints.
+        auto: a run to resume that has no checkpoint yet begins anew.
+        domains: images by domain in place of those that the config names.
+
+    Returns:
+        The run's folder, which at the end is the finished model's too.
+
+    Raises:
+        ConfigError, DataError, CheckpointError, FileNotFoundError: what the user can mend.
+        RunError: the training itself failed.
+        Interrupted: it was asked to stop, and saved a checkpoint.
+    """
+    run = Path(config.run.output)
+    lock = RunLock(run)
+    try:
+        return train_locked(config, run, lock, resume=resume, auto=auto, domains=domains)
+    except Exception as error:
+        if lost_peer(error):
+            raise RunError(LOST_PEER) from error
+        raise
+    finally:
+        lock.release()
+
+
+def train_locked(
+    config: Config, run: Path, lock: RunLock, *, resume: Path | None, auto: bool, domains: Domains | None
+) -> Path:
+    """`train`, under a lock that it takes."""
+    accelerator = start_accelerator(config, run)  # first, so that the others learn of it where one is refused
+    device, main = accelerator.device, accelerator.is_main_process
+    if main and (run / "config.yaml").is_file():  # a folder that is no run is left as it is
+        lock.take()
+    newest = check_run(run, config, resume, auto=auto)
+    newest = broadcast_object_list([newest])[0]  # the main process's, which may have waited for an orphan's save
+
+    batches, method = set_up(config, accelerator, domains)
+    average = moving_average(method.model, config.optim.ema)
+    wrapped = {name: accelerator.prepare(network) for name, network in method.networks.items()}
+    # Schedules stay torch's own: one that Accelerate wraps counts once per process.
+    plain = {
+        name: adam([method.networks[key] for key in group.networks], config.optim, device, factor=group.lr_factor)
+        for name, group in method.optimizers.items()
+    }
+    schedules = {name: LambdaLR(optimizer, schedule(config)) for name, optimizer in plain.items()}
+    optimizers = {name: accelerator.prepare(optimizer) for name, optimizer in plain.items()}
+    state = TrainingState(method, average, plain, schedules, accelerator.scaler, dict(batches.fingerprints))
+    if newest is not None:
+        state.restore(newest)
+    if state.step > config.train.steps:
+        raise ConfigError(f"train.steps: the run is at step {state.step} already, got {config.train.steps}")
+
+    if main:
+        begin(run, config, state.step, lock)
+        write_status(run, "running", step=state.step, processes=accelerator.num_processes)
+        print(headline(accelerator, batches, method, state.step), *batches.complaints, sep="\n", flush=True)
+    finite = FiniteCheck(accelerator)
+    log = Log(accelerator, config, run, step=state.step, images_per_step=batches.images_per_step)
+    finished = state.finished
+    every, start = config.train, state.step
+    try:
+        with StopFlag() as stop:
+            for micro_batches in micro_batches_of(batches, config, device, start):
+                if state.step == start:
+                    rehearse(method, wrapped, micro_batches, accelerator, optimizers)
+                inspect = partial(finite.inspect, state.step + 1)
+                for phases in training_step(method, wrapped, micro_batches, accelerator, optimizers, inspect=inspect):
+                    log.add(phases)
+                if average is not None:
+                    average.update_parameters(method.model)
+                lr = float(next(iter(schedules.values())).get_last_lr()[0])
+                for scheduler in schedules.values():
+                    scheduler.step()
+                state.step += 1
+
+                done = state.step == every.steps
+                signal = 0 if done else agree_on_signal(stop.asked(), accelerator)
+                saving = done or signal > 0 or state.step % every.checkpoint_every == 0
+                sampling = done or state.step % every.sample_every == 0
+                log.advance()
+                if saving or state.step % every.log_every == 0:
+                    finite.check()
+                    log.write(state.step, lr=lr)
+                if saving or sampling:
+                    check_finite(method.networks, state.step)
+                if sampling and main:
+                    write_samples(run, state.step, method.samples(finished, batches, device))
+                if saving and main:
+                    state.save(run, keep=every.keep)
+                if signal:
+                    raise Interrupted(run, state.step, signal)
+        if main:
+            save_model(run, finished, step=state.step)
+            write_status(run, "finished", step=state.step)
+    except Interrupted as interruption:
+        if main:
+            write_status(run, "interrupted", step=state.step, signal=Signals(interruption.signal).name)
+        accelerator.end_training()  # all processes are here
+        raise
+    except Exception as error:
+        explained = explain(error, run)
+        if main:
+            with suppress(OSError):
+                write_status(run, "failed", step=state.step, error=" ".join(str(explained).split()))
+        if explained is error:
+            raise
+        raise explained from error
+    finally:
+        log.close()
+    accelerator.wait_for_everyone()  # none ends before the model is saved
+    accelerator.end_training()
+    return run
+
+
+def set_up(config: Config, accelerator: Accelerator, domains: Domains | None) -> tuple[Batches[Any, Any], Method[Any]]:
+    """The data, and the method with its networks on the device; raises what a user can mend before much is done."""
+    device = accelerator.device
+    shard = shard_of(config, accelerator)
+    kind = find_method(config.method)
+    kind.check(config, shard)
+    if domains is None:
+        in_turn(accelerator, partial(kind.prepare_data, config))
+    batches = kind.open(config, shard, domains)
+    with torch.device("meta"):
+        check_memory(kind(config, batches).networks, device)
+    torch.use_deterministic_algorithms(config.train.deterministic)
+    torch.manual_seed(config.run.seed)
+    method = kind(config, batches)
+    method.to(device)
+    for network in method.networks.values():
+        network.to(device)
+        if device.type == "cuda":  # on a CPU torch 2.15's instance norm of one image has wrong gradients then
+            network.to(memory_format=torch.channels_last)
+    return batches, method
+
+
+def write_samples(run: Path, step: int, grid: Grid) -> None:
+    """Write a step's sample grid."""
+    folder = run / "samples"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_grid(folder / f"step-{step:08d}.png", grid.images, columns=grid.columns)
+
+
+def explain(error: Exception, run: Path) -> Exception:
+    """The error, or in its place one that says in one line what happened."""
+    if lost_peer(error):
+        return RunError(LOST_PEER)
+    if isinstance(error, OSError) and error.filename is None:  # as from write and fsync
+        return RunError(f"{run} can't be written: {error}; the last checkpoint is as it was")
+    return error
