@@ -192,9 +192,10 @@ def batch_of(
     seed: int = 7,
     images: int = 1,
 ) -> ImageBatch:
-    """A whole global batch of noise in float64, with labeled noise beside it; `images` is the noise's own seed."""
+    """A whole global batch in float64, its intensities noise, with labeled noise beside it; `images` is the noise's own
+    seed."""
     y = torch.arange(3, 3 + count) * 7 % classes
-    x = uniforms(count, channels, side, side, seed=images)
+    x = 2 * uniforms(count, channels, side, side, seed=images) - 1
     kinds = {"step": step, "side": side, "channels": channels, "classes": classes, "seed": seed}
     beside = batch_of(labeled, images=images + 1, **kinds) if labeled else None
     return ImageBatch(x, y, step, range(count), count, seed, beside)

@@ -27,7 +27,7 @@ def mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def numbers(batch: ImageBatch) -> list[int]:
     """Which of the numbered images they are; their labels are theirs."""
-    found = (batch.x[:, 0, 0, 0] * 255).round().long()
+    found = ((batch.x[:, 0, 0, 0] + 1) * 127.5).round().long()
     assert torch.equal(batch.y, found % 10)
     return found.tolist()
 
@@ -57,13 +57,21 @@ def test_labeled_batches_visit_those_with_labels_alone_each_as_often() -> None:
         assert numbers(batches[step]) == numbers(plain[step])
 
 
-def test_brightness_255_is_1_and_labels_go_with_their_images() -> None:
+def test_brightness_0_is_minus_1_and_255_is_1_and_labels_go_with_their_images() -> None:
     images = domain_of_array(torch.tensor([0, 51, 255], dtype=torch.uint8).view(3, 1, 1, 1), KEPT[:3])
     batch = ImageBatches(images, Shard(0, 3))[0]
     assert sorted(zip(batch.x.flatten().tolist(), batch.y.tolist(), strict=True)) == [
-        (0.0, 4), (pytest.approx(0.2), 7), (1.0, 11),
+        (-1.0, 4), (pytest.approx(-0.6), 7), (1.0, 11),
     ]  # fmt: skip
     assert batch.x.dtype == torch.float32 and batch.y.dtype == torch.int64
+
+
+def test_intensities_are_bytes_over_255() -> None:
+    levels = torch.arange(256, dtype=torch.uint8)
+    batch = ImageBatches(domain_of_array(levels.view(256, 1, 1, 1), torch.arange(256)), Shard(0, 256))[0]
+    assert batch.intensities.shape == batch.x.shape and batch.intensities.dtype == torch.float32
+    torch.testing.assert_close(batch.intensities.flatten(), batch.y / 255, rtol=0, atol=1e-7)
+    assert batch.intensities.min() == 0 and batch.intensities.max() == 1
 
 
 def test_another_seed_is_another_order() -> None:
@@ -158,9 +166,11 @@ def test_held_out_images_are_neither_trained_on_nor_labeled(mnist: Path) -> None
     config = LabeledImagesConfig(root=str(mnist), download=False, held_out=12, labeled=20, labeled_batch=4)
     batches, held_out = open_batches(config, Shard(0, 6)), open_images(config, "held_out")
     forbidden = {image.numpy().tobytes() for image in held_out.tensor}
+    trained = {image.numpy().tobytes() for image in open_images(config, "train").tensor}
+    assert len(trained) == 48 and not trained & forbidden
     for step in range(16):
         for x in (*batches[step].x, *beside(batches[step]).x):
-            assert (x * 255).round().to(torch.uint8).numpy().tobytes() not in forbidden
+            assert ((x + 1) * 127.5).round().to(torch.uint8).numpy().tobytes() in trained
 
 
 def test_opened_batches_say_what_there_is(mnist: Path) -> None:

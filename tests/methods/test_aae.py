@@ -20,7 +20,7 @@ def test_an_aaes_three_losses_by_hand(posterior: str) -> None:
     keys = {"model__posterior": posterior, "model__noise": 0.4, "model__likelihood": "gaussian", "model__scale": 0.3}
     method, batch = made(AAE, "aae", **keys, model__generator_steps=3, model__prior_sd=2.5)
     e, d, discriminator = (method.networks[name] for name in ("encoder", "decoder", "discriminator"))
-    x = (batch.x + 0.4 * noise_of(batch, "noise", 1, 16, 16)).clip(0, 1)
+    x = (batch.intensities + 0.4 * noise_of(batch, "noise", 1, 16, 16)).clip(0, 1)
 
     def code(purpose: str) -> Tensor:
         output = e(x)
@@ -34,7 +34,7 @@ def test_an_aaes_three_losses_by_hand(posterior: str) -> None:
     for phase in method.phases(method.networks, batch, recompute=False):
         match phase.optimizer:
             case "autoencoder":
-                expected = reconstruction_of(Normal(d(code("latent")), math.sqrt(0.3)), batch.x)
+                expected = reconstruction_of(Normal(d(code("latent")), math.sqrt(0.3)), batch.intensities)
             case "discriminator":
                 # Samples of the prior are real, codes are not.
                 fake = code("judged 0")
@@ -59,7 +59,7 @@ def test_the_discriminator_is_shown_samples_of_the_prior_and_then_detached_codes
     assert both.shape == (8, 2) and not both.requires_grad
     real, codes = both.split(4)
     close(real, (2 * torch.rand(4, 2, generator=draws.generator(7, "prior 0", 3)) - 1).double())
-    close(codes, method.networks["encoder"](batch.x))
+    close(codes, method.networks["encoder"](batch.intensities))
     close(code, codes)
     assert code.requires_grad and again.requires_grad
 
@@ -81,7 +81,7 @@ def test_an_informed_discriminator_gets_the_label_or_that_there_is_none(posterio
     assert torch.equal(label_real[4:], one_hot(labels, 11)) and (labels < 10).all()
     # Piece k of the roll has radius 3√u for u from k/10 to (k + 1)/10.
     assert ((real[4:].norm(dim=1) / 3).square() * 10).floor().tolist() == labels.tolist()
-    output = method.networks["encoder"](torch.cat([batch.x, known.x]))
+    output = method.networks["encoder"](torch.cat([batch.intensities, known.intensities]))
     noise = torch.cat([noise_of(batch, "judged 0", 2), noise_of(known, "judged 1", 2)])
     q = gaussian_of(output) if posterior == "gaussian" else None
     close(codes, output if q is None else q.mean + q.stddev * noise)
@@ -108,9 +108,10 @@ def test_a_combined_step_weighs_what_fools_the_discriminator(name: str, weight: 
     next(phases).loss.backward()
     descend(method)
     phase = next(phases)
-    z = e(batch.x)
+    z = e(batch.intensities)
     image = d(z if name == "aae" else torch.cat([z, one_hot(batch.y)], dim=1))
-    reconstruction, code_gan = reconstruction_of(Normal(image, 1), batch.x), judged(discriminator(z)[0], real=True)
+    reconstruction = reconstruction_of(Normal(image, 1), batch.intensities)
+    code_gan = judged(discriminator(z)[0], real=True)
     close(phase.terms["reconstruction"], reconstruction)
     close(phase.terms["code_gan"], code_gan)
     close(phase.loss, reconstruction + weight * code_gan)
@@ -123,12 +124,12 @@ def test_a_supervised_aaes_decoder_alone_gets_the_label() -> None:
     to_encoder, to_decoder = inputs_of(e), inputs_of(d)
     phases = method.phases(method.networks, batch, recompute=False)
     phase = next(phases)
-    assert to_encoder[0][0] is batch.x
+    assert torch.equal(to_encoder[0][0], batch.intensities)
     given = to_decoder[0][0]
     assert given.shape == (4, 2 + 10)
     assert torch.equal(given[:, 2:], one_hot(batch.y))
-    close(given[:, :2], e(batch.x))
-    close(phase.loss, reconstruction_of(Normal(d(given), 1), batch.x))
+    close(given[:, :2], e(batch.intensities))
+    close(phase.loss, reconstruction_of(Normal(d(given), 1), batch.intensities))
     changed = replace(batch, y=(batch.y + 1) % 10)
     other, *rest = method.phases(method.networks, changed, recompute=False)
     assert (other.loss - phase.loss).abs() > 1e-6

@@ -24,7 +24,7 @@ def test_smoothness_is_the_divergence_under_the_change_that_changes_categories_m
     method, batch = made(SemiAAE, name, **keys, model__smoothness=3.0)
     plain, _ = made(SemiAAE, name, **keys)
     e, k = method.networks["encoder"], method.settings.categories
-    x = (batch.x + 0.4 * noise_of(batch, "noise", 1, 16, 16)).clip(0, 1)
+    x = (batch.intensities + 0.4 * noise_of(batch, "noise", 1, 16, 16)).clip(0, 1)
 
     def divergences(changes: Tensor) -> Tensor:
         p, q = (e(images)[:, :k].softmax(1) for images in (x, x + changes))
@@ -46,7 +46,7 @@ def test_smoothness_is_the_divergence_under_the_change_that_changes_categories_m
 def test_with_a_warp_smoothness_is_the_divergence_under_both() -> None:
     keys = {"model__combined": 2.0, "model__smoothness": 3.0, "model__radius": 0.5}
     method, batch = made(SemiAAE, "aae_cluster", **keys, model__warp=0.2)
-    e, k, x = method.networks["encoder"], method.settings.categories, batch.x
+    e, k, x = method.networks["encoder"], method.settings.categories, batch.intensities
     y = e(x)[:, :k].softmax(1)
     change = method.perturbation(x, y.detach(), noise_of(batch, "perturbation", 1, 16, 16))
     moved = e(warp(x + change, 0.2, noise_of(batch, "warp", 6)))[:, :k].softmax(1)

@@ -29,14 +29,14 @@ def test_the_categorical_aaes_losses_by_hand(name: str, sd: float, combined: flo
     k = method.settings.categories
 
     def noisy(part: ImageBatch) -> Tensor:
-        return (part.x + 0.4 * noise_of(part, "noise", 1, 16, 16)).clip(0, 1)
+        return (part.intensities + 0.4 * noise_of(part, "noise", 1, 16, 16)).clip(0, 1)
 
     def with_noise(categories: Tensor, purpose: str) -> Tensor:
         return categories + sd * noise_of(batch, f"judge {purpose}", k)
 
     def classification() -> dict[str, Tensor]:
         known = beside(batch)
-        logits = e((known.x + 0.4 * noise_of(known, "labelled noise", 1, 16, 16)).clip(0, 1))[:, :10]
+        logits = e((known.intensities + 0.4 * noise_of(known, "labelled noise", 1, 16, 16)).clip(0, 1))[:, :10]
         return {"classification": F.cross_entropy(logits, known.y)}
 
     for phase in method.phases(method.networks, batch, recompute=False):
@@ -48,7 +48,7 @@ def test_the_categorical_aaes_losses_by_hand(name: str, sd: float, combined: flo
         match phase.optimizer:
             case "autoencoder":
                 point = torch.cat([y, z], dim=1) if d.heads is None else y @ d.heads.weight.T + z
-                terms = {"reconstruction": reconstruction_of(Normal(d.image(point), 1), batch.x)}
+                terms = {"reconstruction": reconstruction_of(Normal(d.image(point), 1), batch.intensities)}
                 if d.heads is not None:
                     w = d.heads.weight.T
                     pairs = [(w[i] - w[j]).norm() for i in range(k) for j in range(i)]
@@ -90,8 +90,8 @@ def test_the_classifiers_step_uses_labeled_images_alone() -> None:
     method, batch = made(SemiAAE, "aae_semi", model__noise=0.0)
     seen = inputs_of(method.networks["encoder"])
     last = list(method.phases(method.networks, batch, recompute=False))[-1]
-    assert last.optimizer == "classifier" and seen[-1][0] is beside(batch).x
-    other = replace(batch, x=uniforms(4, 1, 16, 16, seed=9), y=(batch.y + 1) % 10)
+    assert last.optimizer == "classifier" and torch.equal(seen[-1][0], beside(batch).intensities)
+    other = replace(batch, x=2 * uniforms(4, 1, 16, 16, seed=9) - 1, y=(batch.y + 1) % 10)
     close(list(method.phases(method.networks, other, recompute=False))[-1].loss, last.loss)
 
 

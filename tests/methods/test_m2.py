@@ -68,9 +68,9 @@ def test_m2s_objective_by_hand(fraction: float, keys: dict[str, float], weight: 
     method, batch = made(M2, "m2", fraction_labeled=0.3 if keys else fraction, model__classification=weight, **keys)
     (phase,) = method.phases(method.networks, batch, recompute=False)
     known, m2 = beside(batch), copy.deepcopy(method.network.m2).double()
-    x, x_l = batch.x.double().flatten(1), known.x.double().flatten(1)
-    seen = (batch.x + 0.2 * noise_of(batch, "noise", 1, 16, 16)).clip(0, 1).double().flatten(1)
-    seen_l = (known.x + 0.2 * noise_of(known, "labelled noise", 1, 16, 16)).clip(0, 1).double().flatten(1)
+    x, x_l = batch.intensities.double().flatten(1), known.intensities.double().flatten(1)
+    seen = (batch.intensities + 0.2 * noise_of(batch, "noise", 1, 16, 16)).clip(0, 1).double().flatten(1)
+    seen_l = (known.intensities + 0.2 * noise_of(known, "labelled noise", 1, 16, 16)).clip(0, 1).double().flatten(1)
     terms = {
         "unlabeled": plain_u(m2, x, seen, noise_of(batch, "latent", 2)).mean(),
         "labeled": plain_l(m2, x_l, one_hot(known.y), noise_of(known, "labelled latent", 2)).mean(),
@@ -106,7 +106,7 @@ def test_m1m2s_second_step_is_m2_of_the_drawn_codes(name: str, noise: float, rho
     first, phase = method.phases(method.networks, batch, recompute=False)
     assert first.terms.keys() == {"reconstruction", "kl"}
     close(first.loss, first.terms["reconstruction"] + beta * first.terms["kl"])
-    q, q_l = gaussian_of(e(batch.x)), gaussian_of(e(known.x))
+    q, q_l = gaussian_of(e(batch.intensities)), gaussian_of(e(known.intensities))
     z = (q.mean + q.stddev * noise_of(batch, "code", 2)).detach().double()
     z_l = (q_l.mean + q_l.stddev * noise_of(known, "labelled code", 2)).detach().double()
     m2 = copy.deepcopy(method.network.m2).double()

@@ -1,7 +1,7 @@
 """Models of images: their networks, and what they make of an image, a label and a code."""
 
 import math
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import pytest
 import torch
@@ -11,12 +11,14 @@ from torch import nn
 
 from unit.config.data import Channels
 from unit.core.likelihood import LikelihoodKind
+from unit.data.images import to_float
 from unit.methods.autoencoders.aae_semi import SemiAAE
 from unit.methods.autoencoders.base import AutoencoderMethod
 from unit.methods.autoencoders.m1 import M1
 from unit.methods.autoencoders.m1m2 import M1M2
 from unit.methods.autoencoders.m2 import M2
 from unit.methods.autoencoders.vae import VAE
+from unit.methods.base import Method
 from unit.models.autoencoder import ImageAutoencoder, ImageShape, NetsConfig, autoencoder
 from unit.models.categorical import CategoricalAutoencoder
 
@@ -35,22 +37,22 @@ def test_encoder_and_decoder_are_mirrored() -> None:
 @pytest.mark.parametrize("likelihood", get_args(LikelihoodKind))
 @pytest.mark.parametrize("architecture", ["mlp", "conv"])
 @pytest.mark.parametrize(("side", "channels"), [(28, 1), (16, 1), (20, 3)])
-def test_codes_have_latent_dimensions_and_images_are_in_zero_to_one(
+def test_codes_have_latent_dimensions_and_images_are_in_minus_one_to_one(
     likelihood: LikelihoodKind, architecture: Literal["mlp", "conv"], side: int, channels: Channels
 ) -> None:
     torch.manual_seed(0)
     nets = NetsConfig(latent=2, hidden=(8, 8), likelihood=likelihood, architecture=architecture)
     model = autoencoder(nets, ImageShape(side, channels, classes=0))
-    z = model.code(uniforms(3, channels, side, side, seed=0).float())
+    z = model.code(2 * uniforms(3, channels, side, side, seed=0).float() - 1)
     image = model.image(50 * z)
     assert z.shape == (3, 2) and image.shape == (3, channels, side, side)
-    assert image.min() >= 0 and image.max() <= 1
+    assert image.min() >= -1 and image.max() <= 1
     assert image.std() > 0
 
 
 def test_m1_classifies_at_the_mean_of_the_code() -> None:
     method, batch = made(M1, "m1")
-    mean = method.networks["encoder"](batch.x)[:, :2]
+    mean = method.networks["encoder"](batch.intensities)[:, :2]
     close(method.network.classify(batch.x), method.network.classifier(mean))
 
 
@@ -59,23 +61,23 @@ def test_m2_separates_style_from_label() -> None:
     model = method.network
     y = torch.tensor([1, 2, 3, 4])
     plain = model.m2
-    flat = torch.cat([batch.x.flatten(1), one_hot(y).float()], dim=1)
+    flat = torch.cat([batch.intensities.flatten(1), one_hot(y).float()], dim=1)
     close(model.code(batch.x, y), concatenating(plain.encoder)(flat)[:, :2])
     z = normals(4, 2, seed=0).float()
     image = concatenating(plain.decoder)(torch.cat([z, one_hot(y).float()], dim=1)).sigmoid()
-    close(model.image(z, y), image.view(4, 1, 16, 16))
-    close(model.classify(batch.x), plain.classifier(batch.x.flatten(1)))
+    close(model.image(z, y), 2 * image.view(4, 1, 16, 16) - 1)
+    close(model.classify(batch.x), plain.classifier(batch.intensities.flatten(1)))
 
 
 def test_m1m2_goes_through_the_means_of_both_codes() -> None:
     method, batch = made(M1M2, "m1m2")
     model, y = method.network, torch.tensor([1, 2, 3, 4])
-    z1 = method.networks["encoder"](batch.x)[:, :2]
+    z1 = method.networks["encoder"](batch.intensities)[:, :2]
     close(model.classify(batch.x), model.m2.classifier(z1))
     close(model.code(batch.x, y), concatenating(model.m2.encoder)(torch.cat([z1, one_hot(y).float()], dim=1))[:, :3])
     z2 = normals(4, 3, seed=0).float()
     mean = concatenating(model.m2.decoder)(torch.cat([z2, one_hot(y).float()], dim=1))[:, :2]
-    close(model.image(z2, y), method.networks["decoder"](mean).sigmoid())
+    close(model.image(z2, y), 2 * method.networks["decoder"](mean).sigmoid() - 1)
 
 
 def test_the_heads_begin_with_room_for_all() -> None:
@@ -100,11 +102,11 @@ def test_the_decoders_point_by_hand() -> None:
 def test_a_categorical_code_is_logits_and_then_the_style(name: str) -> None:
     method, batch = made(SemiAAE, name)
     model, k = method.network, method.settings.categories
-    output = model.encoder(batch.x)
+    output = model.encoder(batch.intensities)
     code = model.code(batch.x)
     assert torch.equal(code.logits, output[:, :k]) and torch.equal(code.z, output[:, k:])
     close(code.y, output[:, :k].exp() / output[:, :k].exp().sum(1, keepdim=True))
-    close(model.image(code.y, code.z), model.decoder(code.y, code.z))
+    close(model.image(code.y, code.z), 2 * model.decoder(code.y, code.z) - 1)
     assert isinstance(method.model, CategoricalAutoencoder) and method.model.supervised == (name == "aae_semi")
 
 
@@ -115,8 +117,36 @@ def test_the_finished_network_codes_and_decodes_without_noise(name: str) -> None
     assert isinstance(model, ImageAutoencoder) and method.model is model
     label = one_hot(batch.y).to(batch.x.dtype)
     in_encoder, in_decoder = name == "cvae", name in ("cvae", "aae_supervised")
-    x = torch.cat([batch.x.flatten(1), label], dim=1) if in_encoder else batch.x
-    z = model.encoder(x)[:, :2]
+    p = torch.cat([batch.intensities.flatten(1), label], dim=1) if in_encoder else batch.intensities
+    z = model.encoder(p)[:, :2]
     close(model.code(batch.x, batch.y), z)
     output = model.decoder(torch.cat([z, label], dim=1) if in_decoder else z)
-    close(model.image(z, batch.y), output.sigmoid() if model.config.model.likelihood == "bernoulli" else output)
+    mean = output.sigmoid() if model.config.model.likelihood == "bernoulli" else output
+    close(model.image(z, batch.y), 2 * mean - 1)
+
+
+@pytest.mark.parametrize("name", ["vae", "vae conv", "vae denoising", "cvae", "m2", "aae_semi"])
+def test_images_are_in_minus_one_to_one_outside_and_bytes_over_255_inside(name: str) -> None:
+    method, _ = made(Method, name)
+    model: Any = method.model.float()
+    levels = torch.arange(256)
+    u = torch.stack([levels, levels.flip(0), levels * 7 % 256]).to(torch.uint8).view(3, 1, 16, 16)
+    x, p, y = to_float(u), u / 255, torch.tensor([3, 0, 9])
+    label = one_hot(y).float()
+    if isinstance(model, CategoricalAutoencoder):
+        code = model.code(x)
+        given, output = torch.cat([code.logits, code.z], dim=1), model.encoder(p)
+        image, mean = model.image(code.y, code.z), model.decoder(code.y, code.z)
+    elif name == "m2":
+        given = z = model.code(x, y)
+        output = concatenating(model.m2.encoder)(torch.cat([p.flatten(1), label], dim=1))[:, :2]
+        image = model.image(z, y)
+        mean = concatenating(model.m2.decoder)(torch.cat([z, label], dim=1)).sigmoid().view_as(p)
+    else:
+        given = z = model.code(x, y)
+        output = model.encoder(torch.cat([p.flatten(1), label], dim=1) if name == "cvae" else p)[:, :2]
+        image = model.image(z, y)
+        mean = model.decoder(torch.cat([z, label], dim=1) if name == "cvae" else z)
+        mean = mean.sigmoid() if model.config.model.likelihood == "bernoulli" else mean
+    torch.testing.assert_close(given, output, rtol=0, atol=1e-6)
+    torch.testing.assert_close(image, 2 * mean - 1, rtol=0, atol=1e-6)

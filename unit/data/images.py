@@ -117,6 +117,16 @@ def to_float(image: Tensor) -> Tensor:
     return image.float() / 127.5 - 1
 
 
+def to_intensity(x: Tensor) -> Tensor:
+    """[-1, 1] to [0, 1], for likelihoods of pixels: p = (x + 1) / 2, any shape."""
+    return (x + 1) / 2
+
+
+def from_intensity(p: Tensor) -> Tensor:
+    """[0, 1] to [-1, 1]: x = 2p - 1, any shape; the inverse of `to_intensity`."""
+    return 2 * p - 1
+
+
 def to_uint8(image: Tensor) -> Tensor:
     """Convert float to uint8, the inverse of `to_float`: u = round((x + 1) * 127.5).
 

@@ -13,6 +13,7 @@ from unit import draws
 from unit.config.data import ImagesConfig, LabeledImagesConfig
 from unit.data.batches import Batches, DataError, Shard
 from unit.data.domain import Domain
+from unit.data.images import to_float, to_intensity
 from unit.data.one_domain import open_images
 
 
@@ -20,7 +21,7 @@ from unit.data.one_domain import open_images
 class ImageBatch:
     """One process's share of a step's images.
 
-    `x`: float (B, C, H, W) in [0, 1]; `y`: int64 (B,), their labels; `step` counts from 0; `positions` are their
+    `x`: float (B, C, H, W) in [-1, 1]; `y`: int64 (B,), their labels; `step` counts from 0; `positions` are their
     places in the global batch of `size` images; `seed` is the run's; `labeled` holds the labeled ones beside them.
     """
 
@@ -31,6 +32,11 @@ class ImageBatch:
     size: int
     seed: int
     labeled: "ImageBatch | None" = None
+
+    @property
+    def intensities(self) -> Tensor:
+        """The images in [0, 1], as the networks and likelihoods of autoencoders take them."""
+        return to_intensity(self.x)
 
     def generator(self, purpose: str) -> torch.Generator:
         """For draws for the whole global batch, on the CPU."""
@@ -70,7 +76,7 @@ class ImageBatches(Batches[ImageBatch, ImageBatch]):
     def draw(self, number: int, shard: Shard, key: str, among: Tensor) -> ImageBatch:
         step, positions = shard.step(number), shard.positions(number)
         rows = among[shard.indices(len(among), key, step, positions)]
-        images = self.images.tensor[rows].float() / 255
+        images = to_float(self.images.tensor[rows])
         return ImageBatch(images, self.images.class_labels[rows], step, positions, shard.batch_size, shard.seed)
 
     def prepare(self, stored: ImageBatch, number: int, device: torch.device) -> ImageBatch:

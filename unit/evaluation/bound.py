@@ -6,6 +6,7 @@ from torch import Tensor
 from unit import draws
 from unit.core.likelihood import Bernoulli, entropy
 from unit.core.posterior import Gaussian
+from unit.data.images import to_intensity
 from unit.evaluation.metric import Figures, Metric
 from unit.evaluation.sets import EvaluationSet, ImageSet
 from unit.models.autoencoder import ImageAutoencoder
@@ -34,7 +35,8 @@ def measure(images: ImageSet) -> Figures:
     def add(name: str, values: Tensor) -> None:
         sums[name] = sums.get(name, 0.0) + float(values.double().sum())
 
-    for x, y in images.parts():
+    for image, y in images.parts():
+        x = to_intensity(image)
         sd = model.config.model.noise
         seen = (x + sd * torch.randn(x.shape, generator=generator)).clamp(0, 1) if sd else x
         q = model.encode(seen, model.encoder_condition(y))
@@ -42,7 +44,7 @@ def measure(images: ImageSet) -> Figures:
         output = model.decode(q.sample(torch.randn(q.mu.shape, generator=generator)), model.decoder_condition(y))
         nll, kl = model.likelihood.nll(x, output), q.kl()
         if sd:
-            clean = model.image(q.mu, y)
+            clean = to_intensity(model.image(q.mu, y))
             add("squared error of the noisy images", (seen - x).square().flatten(1).sum(1))
             add("squared error, denoised", (clean - x).square().flatten(1).sum(1))
         add("-ELBO", nll + kl)

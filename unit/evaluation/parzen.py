@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unit import draws
 from unit.data.domain import Domain
+from unit.data.images import to_intensity
 from unit.evaluation.metric import Figures, Metric
 from unit.evaluation.sets import BATCH, EvaluationSet, ImageSet
 from unit.models.autoencoder import ImageAutoencoder
@@ -34,7 +35,7 @@ def measure(images: ImageSet) -> Figures:
     model = images.model
     assert isinstance(model, ImageAutoencoder)
     z = model.prior.sample(SAMPLES, draws.generator(0, "parzen"))
-    samples = torch.cat([model.image(part).flatten(1) for part in torch.split(z, BATCH)])
+    samples = torch.cat([to_intensity(model.image(part)).flatten(1) for part in torch.split(z, BATCH)])
     some = images.seen.part(max(0, len(images.seen) - VALIDATION), len(images.seen))
     best = max(WIDTHS, key=lambda width: log_likelihood(samples, images, some, width))
     rows = {
@@ -45,10 +46,11 @@ def measure(images: ImageSet) -> Figures:
 
 
 def log_likelihood(samples: Tensor, images: ImageSet, domain: Domain, width: float) -> float:
-    """log p(x) in nats under equal Gaussians of standard deviation `width` around the samples (N, n), averaged."""
+    """log p(x) of intensities x, in nats, averaged: under equal Gaussians of standard deviation `width` around the
+    samples (N, n)."""
     total = 0.0
     for x, _ in images.parts(domain):
-        distance = torch.cdist(x.flatten(1), samples).square()
+        distance = torch.cdist(to_intensity(x).flatten(1), samples).square()
         total += float(torch.logsumexp(-distance / (2 * width**2), dim=1).double().sum())
     n = samples.shape[1]
     return total / len(domain) - math.log(len(samples)) - n * math.log(width * math.sqrt(2 * math.pi))

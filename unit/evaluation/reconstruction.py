@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from unit.data.images import to_intensity
 from unit.evaluation.metric import Figures, Metric
 from unit.evaluation.sets import EvaluationSet, ImageSet
 from unit.models.autoencoder import ImageAutoencoder
@@ -20,10 +21,11 @@ def applies(images: EvaluationSet) -> str:
 
 @torch.inference_mode()
 def measure(images: ImageSet) -> Figures:
-    """Averaged over the images; pixels are in [0, 1]."""
+    """Averaged over the images, of intensities in [0, 1]."""
     total = 0.0
     for x, y in images.parts():
-        total += float((reconstruct(images.model, x, y) - x).square().sum())
+        difference = to_intensity(reconstruct(images.model, x, y)) - to_intensity(x)
+        total += float(difference.square().sum())
     rows = {"squared error": {"per image": total / len(images.images)}}
     return Figures(rows, title="reconstruction", decimals=2)
 

@@ -135,11 +135,11 @@ class ImageSet:
         return f"the images have {given} classes, the model {known}" if given > known else ""
 
     def parts(self, of: Domain | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images in [0, 1] and labels, some at a time."""
+        """Images in [-1, 1] and labels, some at a time."""
         domain = of or self.images
         for start in range(0, len(domain), BATCH):
             x = domain.tensor[start : start + BATCH]
-            yield x.float() / 255, domain.class_labels[start : start + BATCH]
+            yield to_float(x), domain.class_labels[start : start + BATCH]
 
 
 EvaluationSet = TranslationSet | ImageSet

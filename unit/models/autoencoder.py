@@ -14,6 +14,7 @@ from unit.core.autoencoder import Autoencoder
 from unit.core.likelihood import LikelihoodKind, likelihood_of
 from unit.core.posterior import PosteriorKind, encoder_channels
 from unit.core.prior import Prior, PriorKind, prior_of
+from unit.data.images import from_intensity, to_intensity
 from unit.models.base import Model
 from unit.networks.codes import Activation, Centered, conv_decoder, conv_encoder, mlp, one_hot
 
@@ -161,7 +162,10 @@ def check_conv(config: NetsConfig, size: int) -> None:
 
 
 class ImageAutoencoder(Model, Autoencoder[nn.Module, nn.Module], name="autoencoder"):
-    """An autoencoder of images, float (B, C, size, size) in [0, 1], with codes (B, d)."""
+    """An autoencoder of images, float (B, C, size, size) in [-1, 1], with codes (B, d).
+
+    Its networks and its likelihood see intensities in [0, 1]: `encode` and `decode` are of these.
+    """
 
     Config = ImageAutoencoderConfig
 
@@ -191,11 +195,11 @@ class ImageAutoencoder(Model, Autoencoder[nn.Module, nn.Module], name="autoencod
 
     def code(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The mean of q(z|x): (B, d)."""
-        return self.encode(x, self.encoder_condition(y)).sample(None)
+        return self.encode(to_intensity(x), self.encoder_condition(y)).sample(None)
 
     def image(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """The mean image of p(x|z)."""
-        return self.likelihood.mean(self.decode(z, self.decoder_condition(y)))
+        """The mean image of p(x|z), in [-1, 1]."""
+        return from_intensity(self.likelihood.mean(self.decode(z, self.decoder_condition(y))))
 
 
 def autoencoder(section: NetsConfig, images: ImageShape, **kind: Any) -> ImageAutoencoder:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from unit.config.base import MAX_WIDTH, ConfigError, at_least, within
 from unit.core.likelihood import LikelihoodKind, likelihood_of
 from unit.core.prior import Categorical, Normal
+from unit.data.images import from_intensity, to_intensity
 from unit.models.autoencoder import (
     ImageShape,
     NetsConfig,
@@ -94,7 +95,10 @@ class CategoricalDecoder(nn.Module):
 
 
 class CategoricalAutoencoder(Model, name="categorical"):
-    """An autoencoder of images, float (B, C, size, size) in [0, 1], with codes of a category and a style."""
+    """An autoencoder of images, float (B, C, size, size) in [-1, 1], with codes of a category and a style.
+
+    Its networks and its likelihood see intensities in [0, 1].
+    """
 
     Config = CategoricalAutoencoderConfig
 
@@ -110,8 +114,8 @@ class CategoricalAutoencoder(Model, name="categorical"):
         self.likelihood = likelihood_of(model.likelihood, model.scale)
 
     def code(self, x: Tensor) -> Code:
-        """Category and style of images (B, C, size, size) in [0, 1]."""
-        return self.split(self.encoder(x))
+        """Category and style of images (B, C, size, size) in [-1, 1]."""
+        return self.split(self.encoder(to_intensity(x)))
 
     def split(self, output: Tensor) -> Code:
         """The encoder's output (B, K + d) as a code."""
@@ -119,8 +123,8 @@ class CategoricalAutoencoder(Model, name="categorical"):
         return Code(output[:, :categories], output[:, categories:])
 
     def image(self, y: Tensor, z: Tensor) -> Tensor:
-        """The mean image."""
-        return self.likelihood.mean(self.decoder(y, z))
+        """The mean image, in [-1, 1]."""
+        return from_intensity(self.likelihood.mean(self.decoder(y, z)))
 
 
 def log_odds(logits: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ class M1Config:
 
 
 class M1Model(Model, name="m1"):
-    """A VAE and a classifier of its codes; images are float (B, C, size, size) in [0, 1]."""
+    """A VAE and a classifier of its codes; images are float (B, C, size, size) in [-1, 1]."""
 
     Config = M1Config
 

@@ -39,7 +39,7 @@ class M1M2ModelConfig:
 
 class M1M2Model(Model, name="m1m2"):
     """M1's VAE with codes z₁ (B, latent), and M2 of them with codes z₂ (B, m2_latent); images are float
-    (B, C, size, size) in [0, 1]."""
+    (B, C, size, size) in [-1, 1]."""
 
     Config = M1M2ModelConfig
 

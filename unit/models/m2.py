@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from unit.core.likelihood import Likelihood, likelihood_of
 from unit.core.posterior import Gaussian
 from unit.core.prior import Normal
+from unit.data.images import from_intensity, to_intensity
 from unit.models.autoencoder import ImageShape, NetsConfig, require_mlp
 from unit.models.base import Model
 from unit.networks.codes import Activation, ConditionalMLP, mlp, one_hot
@@ -119,7 +120,7 @@ class M2ModelConfig:
 
 
 class M2Model(Model, name="m2"):
-    """The finished network: images are float (B, C, size, size) in [0, 1]."""
+    """The finished network: images are float (B, C, size, size) in [-1, 1], and its networks see intensities."""
 
     Config = M2ModelConfig
 
@@ -139,17 +140,18 @@ class M2Model(Model, name="m2"):
 
     def classify(self, x: Tensor) -> Tensor:
         """Logits of q(y|x): (B, K)."""
-        logits: Tensor = self.m2.classifier(x)
+        logits: Tensor = self.m2.classifier(to_intensity(x))
         return logits
 
     def code(self, x: Tensor, y: Tensor) -> Tensor:
         """The mean of q(z|x, y): (B, d)."""
-        return self.m2.code(x.flatten(1), one_hot(y, self.images.classes)).mu
+        return self.m2.code(to_intensity(x).flatten(1), one_hot(y, self.images.classes)).mu
 
     def image(self, z: Tensor, y: Tensor) -> Tensor:
         """The mean image of p(x|y, z)."""
         output = self.m2.decoder(z, one_hot(y, self.images.classes))
-        return self.m2.likelihood.mean(output).view(-1, self.images.channels, self.images.size, self.images.size)
+        shape = (-1, self.images.channels, self.images.size, self.images.size)
+        return from_intensity(self.m2.likelihood.mean(output)).view(shape)
 
     def forward(self, x: Tensor, seen: Tensor, noise: Tensor, labeled: Labeled | None = None) -> Bounds:
         bounds: Bounds = self.m2(x, seen, noise, labeled)

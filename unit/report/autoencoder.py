@@ -28,7 +28,7 @@ from unit import draws
 from unit.core.prior import Normal, Prior, drawn
 from unit.data.domain import Domain
 from unit.data.grid import Grid
-from unit.data.images import to_uint8, write_grid
+from unit.data.images import to_float, to_uint8, write_grid
 from unit.models.autoencoder import ImageAutoencoder
 from unit.models.base import Model
 from unit.models.categorical import CategoricalAutoencoder, log_odds
@@ -53,9 +53,9 @@ PIXELS = 56
 
 Draw = Callable[[], Grid]
 Code = Callable[[Tensor, Tensor], Tensor]
-"""Images (B, 1, H, W) in [0, 1] and labels (B,) → codes (B, d)."""
+"""Images (B, C, H, W) in [-1, 1] and labels (B,) → codes (B, d)."""
 Decode = Callable[[Tensor, Tensor], Tensor]
-"""Codes (B, d) and labels (B,) → images (B, 1, H, W). A model without labels takes no notice of them."""
+"""Codes (B, d) and labels (B,) → images (B, C, H, W). A model without labels takes no notice of them."""
 
 
 def plot(model: Model, images: Domain, output: Path, *, overwrite: bool = False) -> list[Path]:
@@ -146,22 +146,16 @@ def category_pictures(model: CategoricalAutoencoder, images: Domain) -> dict[str
 
 
 def grid(images: Tensor, columns: int) -> Grid:
-    """Images (N, C, H, W) in [0, 1], each pixel magnified to a square."""
+    """Images (N, C, H, W) in [-1, 1], each pixel magnified to a square."""
     factor = max(1, PIXELS // images.shape[-1])
-    return Grid(
-        to_uint8(2 * images.clamp(0, 1) - 1).repeat_interleave(factor, -1).repeat_interleave(factor, -2), columns
-    )
-
-
-def floats(images: Tensor) -> Tensor:
-    return images.float() / 255
+    return Grid(to_uint8(images).repeat_interleave(factor, -1).repeat_interleave(factor, -2), columns)
 
 
 def rows(images: Domain) -> tuple[Tensor, Tensor, int]:
-    """The first images in [0, 1] with their labels, and how many of them make a row: all rows are whole."""
+    """The first images in [-1, 1] with their labels, and how many of them make a row: all rows are whole."""
     columns = min(COLUMNS, len(images))
     some = images.part(0, min(GROUPS, len(images) // columns) * columns)
-    return floats(some.tensor), some.class_labels, columns
+    return to_float(some.tensor), some.class_labels, columns
 
 
 def beneath(columns: int, *images: Tensor) -> Grid:
@@ -176,7 +170,8 @@ def reconstructions(rebuilt: Code, images: Domain) -> Grid:
 
 def denoising(rebuilt: Code, images: Domain, sd: float) -> Grid:
     x, y, columns = rows(images)
-    seen = (x + sd * torch.randn(x.shape, generator=draws.generator(0, "plot noise"))).clamp(0, 1)
+    noise = torch.randn(x.shape, generator=draws.generator(0, "plot noise"))
+    seen = (x + 2 * sd * noise).clamp(-1, 1)  # sd is of intensities in [0, 1]
     return beneath(columns, x, seen, rebuilt(seen, y))
 
 
@@ -198,7 +193,7 @@ def with_every_label(image: Decode, z: Tensor, classes: int) -> Tensor:
 def analogies(code: Code, image: Decode, images: Domain) -> Grid:
     """A row for the first image of each class."""
     first = [int((images.class_labels == y).nonzero()[0]) for y in sorted(set(images.class_labels.tolist()))]
-    x = floats(images.tensor[first])
+    x = to_float(images.tensor[first])
     every = with_every_label(image, code(x, images.class_labels[first]), images.classes)
     return apart(x, every.reshape(len(x), images.classes, *x.shape[1:]))
 
@@ -236,14 +231,14 @@ def heads(model: CategoricalAutoencoder, images: Domain) -> Grid:
     for category, row in enumerate(others):
         members = (sure.argmax(1) == category).nonzero().flatten()
         best = members[sure[members, category].argsort(descending=True, stable=True)[:SUREST]]
-        row[: len(best)] = floats(images.tensor[best])
+        row[: len(best)] = to_float(images.tensor[best])
     return apart(first, others)
 
 
 def over_all(code: Code, images: Domain) -> Tensor:
     """What `code` makes of all images: (N, d)."""
     parts = (images.part(start, start + BATCH) for start in range(0, len(images), BATCH))
-    return torch.cat([code(floats(part.tensor), part.class_labels) for part in parts])
+    return torch.cat([code(to_float(part.tensor), part.class_labels) for part in parts])
 
 
 # Pictures of codes.

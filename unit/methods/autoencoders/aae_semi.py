@@ -25,12 +25,12 @@ from unit.core.regularizer import Adversarial, imbalance_in_groups
 from unit.data.augmentation import warp
 from unit.data.batches import Batches, DataError, Shard
 from unit.data.grid import Grid
+from unit.data.images import to_float, to_uint8
 from unit.data.labeled import ImageBatch, ImageBatches
 from unit.losses.gan import generator_loss
 from unit.methods.autoencoders.base import (
     AdversarialConfig,
     ImageMethod,
-    bytes_of,
     check_groups,
     code_discriminator_phase,
     require_labels,
@@ -230,7 +230,9 @@ class SemiAAE(ImageMethod):
         return Phase("autoencoder", loss, detached(terms))
 
     def reconstruction(self, wrapped: Mapping[str, nn.Module], batch: ImageBatch, code: Code) -> dict[str, Tensor]:
-        terms = {"reconstruction": self.network.likelihood.nll(batch.x, wrapped["decoder"](code.y, code.z)).mean()}
+        terms = {
+            "reconstruction": self.network.likelihood.nll(batch.intensities, wrapped["decoder"](code.y, code.z)).mean()
+        }
         heads = self.network.decoder.heads
         if heads is not None:
             terms["heads"] = closeness(heads.weight.T, self.settings.heads)
@@ -274,10 +276,10 @@ class SemiAAE(ImageMethod):
         assert isinstance(model, CategoricalAutoencoder) and isinstance(batches, ImageBatches)
         categories = self.settings.categories
         rows = torch.arange(categories) % len(batches.images)
-        x = batches.images.tensor[rows].float().to(device) / 255
+        x = to_float(batches.images.tensor[rows]).to(device)
         code = model.code(x)
         heads = model.image(torch.eye(categories, device=device), torch.zeros_like(code.z))
-        return Grid(bytes_of(torch.cat([x, model.image(code.y, code.z), heads])), categories)
+        return Grid(to_uint8(torch.cat([x, model.image(code.y, code.z), heads])), categories)
 
 
 def divergence(y: Tensor, logits: Tensor) -> Tensor:

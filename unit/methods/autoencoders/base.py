@@ -18,7 +18,7 @@ from unit.core.regularizer import Adversarial
 from unit.data.batches import Batches, DataError, Shard
 from unit.data.domain import Domain
 from unit.data.grid import Grid
-from unit.data.images import to_uint8
+from unit.data.images import to_float, to_uint8
 from unit.data.labeled import ImageBatch, ImageBatches, open_batches
 from unit.methods.base import Method, OptimizerGroup, Phase, named_domains
 from unit.models.autoencoder import ImageAutoencoder, ImageShape, NetsConfig, check_widths
@@ -146,7 +146,7 @@ class AutoencoderMethod(ImageMethod):
 
     def reconstruction(self, output: Tensor, batch: ImageBatch) -> Tensor:
         """−log p(x|z) in nats, averaged over the images: a scalar."""
-        return self.autoencoder.likelihood.nll(batch.x, output).mean()
+        return self.autoencoder.likelihood.nll(batch.intensities, output).mean()
 
     def latent_noise(self, batch: ImageBatch) -> Tensor:
         """ε ~ N(0, I) for the batch's codes."""
@@ -157,9 +157,9 @@ class AutoencoderMethod(ImageMethod):
         """Images, their reconstructions, and images of codes drawn from the prior."""
         assert isinstance(model, ImageAutoencoder) and isinstance(batches, ImageBatches)
         some = batches.images.part(0, SAMPLES)
-        x, y = some.tensor.float().to(device) / 255, some.class_labels.to(device)
+        x, y = to_float(some.tensor).to(device), some.class_labels.to(device)
         z = model.prior.sample(len(x), draws.generator(0, "samples")).to(device)
-        return Grid(bytes_of(torch.cat([x, model.image(model.code(x, y), y), model.image(z, y)])), len(x))
+        return Grid(to_uint8(torch.cat([x, model.image(model.code(x, y), y), model.image(z, y)])), len(x))
 
 
 class CodeDraws:
@@ -196,15 +196,11 @@ def check_groups(shard: Shard, group: int) -> None:
 
 
 def with_noise(batch: ImageBatch, sd: float, purpose: str = "noise") -> Tensor:
-    """The images with Gaussian noise of that standard deviation, clipped to [0, 1]."""
-    return add_noise(batch.x, sd, batch.normals(purpose, *batch.x.shape[1:])) if sd else batch.x
+    """The images' intensities with Gaussian noise of that standard deviation, clipped to [0, 1]."""
+    p = batch.intensities
+    return add_noise(p, sd, batch.normals(purpose, *p.shape[1:])) if sd else p
 
 
 def add_noise(x: Tensor, sd: float, normals: Tensor) -> Tensor:
-    """x + sd·ε, clipped to [0, 1]."""
+    """x + sd·ε, clipped to [0, 1], of intensities x."""
     return (x + sd * normals).clamp(0, 1)
-
-
-def bytes_of(images: Tensor) -> Tensor:
-    """Images in [0, 1] as uint8."""
-    return to_uint8(2 * images.clamp(0, 1) - 1)

@@ -57,6 +57,8 @@ class M1(BoundMethod):
         known = batch.labeled
         assert known is not None
         with torch.no_grad():
-            z = self.network.vae.encode(known.x).sample(known.normals("labelled latent", self.config.model.latent))
+            z = self.network.vae.encode(known.intensities).sample(
+                known.normals("labelled latent", self.config.model.latent)
+            )
         loss = F.cross_entropy(wrapped["classifier"](z), known.y)
         yield Phase("classifier", loss, {"classification": loss.detach()})

@@ -92,9 +92,9 @@ class M1M2(BoundMethod):
         first, second = settings.latent, settings.m2_latent
         known = batch.labeled
         with torch.no_grad():
-            z = self.network.vae.encode(batch.x).sample(batch.normals("code", first))
+            z = self.network.vae.encode(batch.intensities).sample(batch.normals("code", first))
             if known is not None:
-                z_l = self.network.vae.encode(known.x).sample(known.normals("labelled code", first))
+                z_l = self.network.vae.encode(known.intensities).sample(known.normals("labelled code", first))
         labeled = None
         if known is not None:
             seen_l = self.noisy_code(z_l, known, "labelled code noise")

@@ -15,12 +15,12 @@ from unit import draws
 from unit.config.base import above_0
 from unit.data.batches import Batches
 from unit.data.grid import Grid
+from unit.data.images import to_float, to_uint8
 from unit.data.labeled import ImageBatch, ImageBatches
 from unit.methods.autoencoders.base import (
     SAMPLES,
     ImageMethod,
     SemiSupervisedConfig,
-    bytes_of,
     shape_of,
     with_noise,
 )
@@ -79,12 +79,12 @@ class M2(ImageMethod):
         labeled = None
         if (known := batch.labeled) is not None:
             labeled = Labeled(
-                known.x.flatten(1),
+                known.intensities.flatten(1),
                 with_noise(known, noise, "labelled noise").flatten(1),
                 known.y,
                 known.normals("labelled latent", latent),
             )
-        bounds = wrapped["model"](batch.x.flatten(1), seen, batch.normals("latent", latent), labeled)
+        bounds = wrapped["model"](batch.intensities.flatten(1), seen, batch.normals("latent", latent), labeled)
         yield m2_phase("model", bounds, self.config.model, self.fraction_labeled)
 
     @torch.no_grad()
@@ -126,8 +126,8 @@ class Conditional(Protocol):
 
 def conditional_samples(model: Conditional, classes: int, batches: ImageBatches, device: torch.device) -> Grid:
     """Images; their reconstructions with the label that the classifier gives; drawn styles of every class."""
-    x = batches.images.tensor[:SAMPLES].float().to(device) / 255
+    x = to_float(batches.images.tensor[:SAMPLES]).to(device)
     y = model.classify(x).argmax(1)
     z = torch.randn(len(x), model.latent, generator=draws.generator(0, "samples")).to(device)
     drawn = model.image(z, torch.arange(len(x), device=device) % classes)
-    return Grid(bytes_of(torch.cat([x, model.image(model.code(x, y), y), drawn])), len(x))
+    return Grid(to_uint8(torch.cat([x, model.image(model.code(x, y), y), drawn])), len(x))
