@@ -28,7 +28,7 @@ demo: $(VENV)/ready datasets/toymaps
 	@echo "  $(BIN)/unit train --config maps_small --data.root mine --run.output runs/mine"
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 # The whole proof of docs/reliability.md, in under 30 minutes on two cores.
 faults: $(VENV)/ready datasets/toymaps

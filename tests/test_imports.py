@@ -19,7 +19,7 @@ TABLES = {"unit.methods", "unit.models", "unit.evaluation"}
 
 # From the ground up. A room may import from its own modules and from the floors below it, and nothing else.
 FLOORS: list[set[str]] = [
-    {"unit.weights", "unit.draws", "unit.memory", "unit.text", "unit.registry"},
+    {"unit.weights", "unit.draws", "unit.memory", "unit.text", "unit.registry", "unit.launcher"},
     {f"{table} (table)" for table in TABLES},
     {"unit.networks", "unit.losses"},
     {"unit.core", "unit.config"},

@@ -97,6 +97,11 @@ def regular(path: Path) -> Path:
     return path
 
 
+def stamp(path: Path) -> dict[str, Any]:
+    """What a manifest says of a file: its size, which is compared first, and its SHA-256."""
+    return {"bytes": path.stat().st_size, "sha256": sha256(path)}
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a regular file, in hexadecimal."""
     digest = hashlib.sha256()
@@ -150,7 +155,7 @@ def checkpoints_of(run: Path) -> list[Path]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """A checkpoint's manifest: `scalars`, and `files` by name with their SHA-256.
+    """A checkpoint's manifest: `scalars`, and `files` by name with their sizes and SHA-256.
 
     Raises CheckpointError where it is damaged or of another version.
     """
@@ -175,7 +180,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def verified(folder: Path, name: str, manifest: Mapping[str, Any]) -> Path:
     """The path of a checkpoint's file; raises CheckpointError unless it is there as its manifest says."""
     try:
-        if sha256(folder / name) == manifest["files"][name]:
+        expected = manifest["files"][name]
+        if regular(folder / name).stat().st_size == expected["bytes"] and stamp(folder / name) == expected:
             return folder / name
         raise CheckpointError(f"checkpoint {folder} is damaged: {name} is not what its manifest says")
     except (OSError, KeyError, TypeError) as error:

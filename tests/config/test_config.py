@@ -66,7 +66,8 @@ def test_each_key_is_an_option() -> None:
         "model.upsampling": "resize", "model.encoder_norm": "instance", "model.generator_norm": "layer",
         "model.padding": "reflect", "model.init": "kaiming", "model.last_kernel": 3, "loss.gan_kind": "hinge",
         "optim.schedule": "cosine", "optim.beta1": 0.25, "optim.beta2": 0.75, "optim.step_factor": 0.25,
-        "optim.ema": 0.5, "train.precision": "bf16", "run.tracker": "none", "data.size": 128,
+        "discriminator.init": "kaiming", "optim.ema": 0.5, "train.precision": "bf16", "run.tracker": "none",
+        "data.size": 128,
     }  # fmt: skip
     for key, default in KEYS.items():
         if key not in values:
@@ -202,7 +203,7 @@ def test_a_folder_may_have_any_name(tmp_path: Path, key: str, name: str) -> None
 # What may change at a resume
 
 FREE = {"train.steps", "train.log_every", "train.sample_every", "train.checkpoint_every", "train.keep"}
-FREE |= {"run.output", "run.tracker"}
+FREE |= {"run.output", "run.project", "run.tracker"}
 FREE_OF = {
     TwoDomainsConfig: FREE | {"data.root", "data.a", "data.b", "data.cache_gb", "data.workers"},
     ImagesConfig: FREE | {"data.root", "data.download"},

@@ -11,7 +11,7 @@ from unit.config.schema import RENAMED, flat
 from unit.methods.unit import UnitConfig
 
 KEYS = flat(asdict(UnitConfig()))
-NULLABLE = {"data.root", "data.a", "data.b", "data.channels_b", "data.resize"}
+NULLABLE = {"data.root", "data.a", "data.b", "data.channels_b", "data.resize", "discriminator.init"}
 
 
 def refusal(arguments: list[str]) -> str:

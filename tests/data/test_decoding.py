@@ -20,6 +20,9 @@ from torch import Tensor
 
 from unit.data import decoding
 from unit.data.decoding import ImageError, read_image
+from unit.data.formats import EXTENSIONS
+from unit.data.images import find_images
+from unit.data.quiet import pillow_is_quiet
 
 
 def luma(image: Tensor) -> Tensor:
@@ -59,6 +62,36 @@ def test_jpeg(tmp_path: Path, suffix: str) -> None:
     path = saved(tmp_path / f"x{suffix}", picture(image), quality=95)
     read = read_image(path, channels=3)
     assert read.shape == image.shape and (read.int() - image.int()).abs().max() <= 2
+
+
+@pytest.mark.parametrize("suffix", [".jpe", ".jfif", ".gif", ".avif", ".jp2", ".j2k", ".ppm", ".pgm"])
+def test_other_suffixes_and_formats(tmp_path: Path, suffix: str) -> None:
+    if suffix not in EXTENSIONS:
+        pytest.skip("Pillow without it")
+    color = (90, 90, 90) if suffix == ".pgm" else (200, 100, 50)
+    image = Image.new("RGB", (24, 16), color)
+    image = image.convert("L") if suffix == ".pgm" else image
+    options = {"quality": 95} if suffix in (".jpe", ".jfif", ".avif") else {}
+    image.save(tmp_path / f"x{suffix}", format=EXTENSIONS[suffix], **options)
+    assert find_images(tmp_path) == [tmp_path / f"x{suffix}"]
+    read = read_image(tmp_path / f"x{suffix}", channels=3)
+    assert read.shape == (3, 16, 24)
+    assert (read.int() - torch.tensor(color)[:, None, None]).abs().max() <= 3
+
+
+def test_gif_with_a_transparent_color(tmp_path: Path) -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putdata([0, 1])
+    image.save(tmp_path / "x.gif", transparency=1)
+    assert read_image(tmp_path / "x.gif", channels=3).flatten(1).T.tolist() == [[10, 20, 30], [255, 255, 255]]
+
+
+def test_ppm_of_16_bits(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.pgm", b"P5 3 1 65535\n" + struct.pack(">3H", 0, 32896, 65535))
+    assert read_image(path, channels=1).flatten().tolist() == [0, 128, 255]
+    path = written(tmp_path / "x.ppm", b"P3\n# a comment\n2 1 255\n1 2 3 40 50 60\n")
+    assert read_image(path, channels=3).flatten(1).T.tolist() == [[1, 2, 3], [40, 50, 60]]
 
 
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"])
@@ -337,13 +370,16 @@ def test_flipped_bits(tmp_path: Path, name: str) -> None:
         image_or_none(written(tmp_path / "x.img", bytes(data)))
 
 
-@pytest.mark.parametrize("data", [b"", b"\0", b"GIF89a", b"not an image\n" * 99, b"\xff\xd8\xff", b"II*\0", b"BM"])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\0", b"GIF89a", b"not an image\n" * 99, b"\xff\xd8\xff", b"II*\0", b"BM"],
+)
 def test_not_an_image(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(ImageError, match=r"^cannot read image '.*x\.jpg': no intact image of format"):
         read_image(written(tmp_path / "x.jpg", data), channels=3)
 
 
-@pytest.mark.parametrize("format", ["GIF", "PPM", "ICO", "TGA", "PDF", "EPS"])
+@pytest.mark.parametrize("format", ["ICO", "TGA", "PDF", "EPS", "PCX", "SGI", "DDS", "ICNS"])
 def test_other_formats_are_refused(tmp_path: Path, format: str) -> None:
     path = tmp_path / "x.png"
     picture(noise(3, 16, 16)).save(path, format=format)
@@ -454,7 +490,7 @@ def test_threads(tmp_path: Path) -> None:
 
 
 def test_only_pillow_is_silenced() -> None:
-    with decoding._pillow_is_quiet():
+    with pillow_is_quiet():
         with pytest.warns(UserWarning, match="ours"):
             warnings.warn("ours", stacklevel=1)
         warnings.warn_explicit("Pillow's", UserWarning, "x.py", 1, module="PIL.Image")

@@ -1,5 +1,8 @@
 """A domain's images: of folders, of lists of files and of arrays; and what each may do wrong."""
 
+import pickle
+import sys
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +10,13 @@ import numpy as np
 import pytest
 import torch
 from domain_toys import CONFIG, MUCH, NOTHING, SIZE, read, write_images
+from PIL import Image
+from tqdm import tqdm
 
+from unit.data import domain as domain_module
 from unit.data.batches import DataError, Shard
 from unit.data.decoding import ImageError
-from unit.data.domain import Domain, domain_of_array
+from unit.data.domain import Domain, SmallImageError, domain_of_array
 from unit.data.two_domains import UnpairedBatches
 
 
@@ -29,8 +35,9 @@ def test_bad_files_are_left_out_and_named(tmp_path: Path, budget: float) -> None
     (folder / "notes.txt").write_text("no image by its name")
     domain = read(folder, budget=budget)
     assert len(domain) == 4 and firsts(domain) == [1, 2, 3, 4] and domain.names[0] == "001.png"
-    head, line = domain.complaints
+    head, line, skipped = domain.complaints
     assert head == f"{folder}: 1 file left out that can't be decoded:" and "000.png" in line
+    assert skipped == f"{folder}: 1 file skipped (.txt)"
     (folder / "001.png").write_bytes(b"")
     assert read(folder, budget=budget).complaints[0] == f"{folder}: 2 files left out that can't be decoded:"
 
@@ -43,12 +50,59 @@ def test_a_file_that_goes_bad_during_training_is_an_error_that_names_it(tmp_path
 
 
 @pytest.mark.parametrize("budget", [MUCH, NOTHING])
-def test_an_image_smaller_than_the_crop_is_an_error_that_names_it(tmp_path: Path, budget: float) -> None:
+def test_images_smaller_than_the_crop_are_left_out_by_name(tmp_path: Path, budget: float) -> None:
     write_images(tmp_path, 2)
-    write_images(tmp_path / "small", 1, width=40, height=SIZE - 1)
-    with pytest.raises(DataError, match=r"small/000\.png': 40×15 pixels.*data\.size 16") as error:
-        read(tmp_path, budget=budget)
-    assert "\n" not in str(error.value)
+    write_images(tmp_path / "small", 3, width=40, height=SIZE - 1)
+    (tmp_path / "bad.png").write_bytes(b"")
+    domain = read(tmp_path, budget=budget)
+    assert domain.names == ["000.png", "001.png"]
+    assert domain.left_out == ["bad.png", "small/000.png", "small/001.png", "small/002.png"]
+    assert domain.complaints[0] == f"{tmp_path}: 1 file left out that can't be decoded:"
+    assert domain.complaints[2] == (
+        f"{tmp_path}: 3 files left out that are smaller than the crop of data.size 16; lower it, or set data.resize:"
+    )
+    assert domain.complaints[3:] == [f"  {str(tmp_path / 'small' / f'00{i}.png')!r}: 40×15 pixels" for i in range(3)]
+    with pytest.raises(DataError, match=r"no image that can be used; 3 found.*small/000\.png': 40×15 pixels") as error:
+        read(tmp_path / "small", budget=budget)
+    assert "data.size 16" in str(error.value) and "data.resize" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_error_of_a_small_image_survives_pickling() -> None:
+    error = SmallImageError("x.png", 40, 15, 16)
+    copy = pickle.loads(pickle.dumps(error))
+    assert str(copy) == str(error) == "'x.png': 40×15 pixels, smaller than the crop of data.size 16"
+
+
+# While they are read.
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_many_images_are_announced_where_there_is_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_images(tmp_path, 3)
+    monkeypatch.delenv("RANK", raising=False)
+    read(tmp_path)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(domain_module, "MANY", 2)
+    read(tmp_path)
+    assert capsys.readouterr() == ("", f"reading 3 images of {tmp_path}\n")
+    monkeypatch.setenv("RANK", "1")  # the main process says it
+    read(tmp_path)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_terminal_gets_a_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    monkeypatch.setattr("sys.stderr", Terminal())
+    monkeypatch.setattr(domain_module, "tqdm", lambda images, **options: tqdm(images, **{**options, "delay": 0}))
+    write_images(tmp_path, 3)
+    read(tmp_path)
+    assert "reading" in sys.stderr.getvalue() and "/3" in sys.stderr.getvalue()  # type: ignore[attr-defined]
 
 
 def test_small_images_are_scaled_up_where_the_config_says_so(tmp_path: Path) -> None:
@@ -82,11 +136,11 @@ def test_a_folder_without_images_is_an_error_that_names_it(tmp_path: Path, conte
     assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
 
 
-def test_the_fingerprint_is_of_the_names_wherever_the_folder_lies(tmp_path: Path) -> None:
-    for name, seed in (("one", 0), ("two", 1)):
+def test_the_fingerprint_is_of_names_and_contents_wherever_the_folder_lies(tmp_path: Path) -> None:
+    for name, seed in (("one", 0), ("two", 0), ("other", 1)):
         write_images(tmp_path / name, 3, seed=seed)
-    one, two = (read(tmp_path / name) for name in ("one", "two"))
-    assert one.fingerprint == two.fingerprint
+    one, two, other = (read(tmp_path / name) for name in ("one", "two", "other"))
+    assert one.fingerprint == two.fingerprint != other.fingerprint
     (tmp_path / "two" / "002.png").rename(tmp_path / "two" / "003.png")
     assert read(tmp_path / "two").fingerprint != one.fingerprint
 
@@ -260,3 +314,39 @@ def test_labels_that_are_not_one_number_per_image_are_refused(labels: Any) -> No
     with pytest.raises(DataError, match="labels: expected 2 integers from 0") as error:
         domain_of_array(noise(2, 4, 4), labels)
     assert "\n" not in str(error.value)
+
+
+# What is noted of files that are used.
+
+
+def test_skipped_files_are_counted_with_their_suffixes(tmp_path: Path) -> None:
+    one, two = write_images(tmp_path / "one", 2), write_images(tmp_path / "two", 1)
+    for path in (one / "a.HEIC", one / "b.heic", two / "notes.txt", two / "deep.d" / "README", one / ".hidden.txt"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    assert read(one, two).complaints == [f"{one}, {two}: 4 files skipped (.heic, .txt, no suffix)"]
+    for path in one.glob("*.png"):
+        path.unlink()
+    with pytest.raises(DataError, match=r"0 found by name.* 2 files skipped \(\.heic\)"):
+        read(one)
+
+
+def test_ignored_profiles_are_counted_and_the_first_named(tmp_path: Path) -> None:
+    for number in range(3):
+        Image.new("RGB", (24, 20)).save(tmp_path / f"{number}.png", icc_profile=b"nonsense" if number else None)
+    domain = read(tmp_path)
+    assert len(domain) == 3
+    assert domain.complaints == [
+        f"{tmp_path}: 2 files with a broken color profile, which is ignored; the first is '1.png'"
+    ]
+
+
+def test_animated_files_and_pages_are_counted_and_the_first_named(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (24, 20), color) for color in ("red", "lime", "blue")]
+    for name in ("a.webp", "b.png", "c.tif", "d.gif"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+    frames[1].save(tmp_path / "e.png")
+    domain = read(tmp_path)
+    assert [int(domain[i][0, 8, 8]) > 250 for i in range(5)] == [True] * 4 + [False]
+    line = "4 files with several frames or pages, of which the first is used; the first is 'a.webp'"
+    assert domain.complaints == [f"{tmp_path}: {line}"]

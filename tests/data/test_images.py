@@ -14,6 +14,7 @@ from PIL import Image
 from unit.data.decoding import ImageError, read_image
 from unit.data.images import (
     EXTENSIONS,
+    find_files,
     find_images,
     resize_shorter,
     to_float,
@@ -46,12 +47,19 @@ def test_images_are_found_by_suffix_and_sorted(tmp_path: Path) -> None:
         "d.bmp",
         "10.png",
         "9.png",
+        "a.gif",
+        "e.jpe",
+        "e.jfif",
+        "f.avif",
+        "g.jp2",
+        "h.ppm",
+        "h.pgm",
     ]
     touch(
         tmp_path,
         *names,
         "x.txt",
-        "x.gif",
+        "x.heic",
         "png",
         "x.png.part",
         ".hidden.png",
@@ -60,6 +68,8 @@ def test_images_are_found_by_suffix_and_sorted(tmp_path: Path) -> None:
     )
     assert listed(tmp_path) == sorted(names)
     assert find_images(str(tmp_path)) == find_images(tmp_path)
+    others = find_files(tmp_path).others
+    assert [path.relative_to(tmp_path).as_posix() for path in others] == ["png", "x.heic", "x.png.part", "x.txt"]
     assert all(suffix in EXTENSIONS for suffix in LOSSLESS)
 
 

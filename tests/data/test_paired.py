@@ -62,7 +62,7 @@ def test_processes_and_micro_batches_share_out_the_pairs_exactly(
         batches = batches_of(a, b, Shard(4, 12, accumulation, rank, processes))
         for number in range(2 * accumulation, 3 * accumulation):
             positions = list(batches.shard.positions(number))
-            for part, all_of_them in zip(batches[number], whole, strict=True):
+            for part, all_of_them in zip(batches[number][:4], whole[:4], strict=True):
                 assert torch.equal(part, all_of_them[positions])
 
 
@@ -107,9 +107,8 @@ Harm = Callable[[Path, Path], object]
         (lambda a, b: (b / "002.png").unlink(), "002"),
         (lambda a, b: (a / "002.png").rename(a / "other.png"), "002"),
         (lambda a, b: write_images(b, 7), "006"),
-        (lambda a, b: (a / "003.png").write_bytes(b"no image any more"), "003"),
     ],
-    ids=["lacking", "of another name", "more than its", "that can't be read"],
+    ids=["lacking", "of another name", "more than its"],
 )
 def test_an_image_without_its_other_half_is_refused_by_name(tmp_path: Path, harm: Harm, lone: str) -> None:
     a, b = pairs(tmp_path)
@@ -131,3 +130,25 @@ def test_a_pair_of_two_sizes_is_refused_by_name(tmp_path: Path, budget: float) -
     write_images(b, 1, width=20, height=24)
     said = refusal(read(a, budget=budget), read(b, budget=budget))
     assert "'000'" in said and "24×20 pixels in a" in said and "20×24 in b" in said
+
+
+@pytest.mark.parametrize("budget", [MUCH, NOTHING])
+def test_an_image_that_is_left_out_takes_its_partner_with_it(tmp_path: Path, budget: float) -> None:
+    a, b = pairs(tmp_path)
+    write_images(a, 1, width=8)
+    (b / "004.png").write_bytes(b"")
+    batches = batches_of(read(a, budget=budget), read(b, budget=budget), Shard(0, 4))
+    assert batches.a.names == batches.b.names == ["001.png", "002.png", "003.png", "005.png"]
+    stored = batches[0]
+    assert torch.equal(stored.x_a, 255 - stored.x_b)
+    assert "1 image of b left out for want of a partner: '000.png'" in batches.complaints
+    assert "1 image of a left out for want of a partner: '004.png'" in batches.complaints
+    whole = batches_of(read(a, budget=budget), read(a, budget=budget), Shard(0, 4))
+    assert batches.fingerprints["a"] != whole.fingerprints["a"]
+    for path in list(b.iterdir())[:-1]:
+        path.write_bytes(b"")
+    for path in a.iterdir():
+        if (b / path.name).stat().st_size:
+            path.write_bytes(b"")
+    with pytest.raises(DataError, match="no pair can be used"):
+        batches_of(read(a, budget=budget), read(b, budget=budget), Shard(0, 4))

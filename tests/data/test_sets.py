@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from set_toys import Site, counts_of, files_of, named, serving, tar_folder, write_folders, write_pairs
+from set_toys import Site, counts_of, files_of, named, serving, tar_folder, write_folders, write_pairs, zip_files
 
 from unit.cli.data import data
 from unit.data.sets import fetch, layout, prepare, recipes
@@ -328,3 +328,13 @@ def test_real_day2night_is_copied(tmp_path: Path, capsys: pytest.CaptureFixture[
     command = ["day2night", "--source", str(DATA / "day2night"), "--output", str(tmp_path / "x")]
     assert data(command) == 0
     assert files_of(tmp_path / "x") == files_of(DATA / "day2night")
+
+
+def test_a_deeply_nested_archive_is_prepared_and_cleared_away(tmp_path: Path) -> None:
+    root = write_folders(tmp_path / "set")
+    deep = "set/" + "d/" * 1200 + "x.txt"
+    files = {f"set/{name}": contents for name, contents in files_of(root).items()}
+    archive = zip_files(tmp_path / "set.zip", files | {deep: b"x"})
+    assert data(["maps", "--source", str(archive), "--output", str(tmp_path / "maps")]) == 0
+    assert files_of(tmp_path / "maps").keys() == files_of(root).keys()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from icc_profiles import cmyk_profile
 from PIL import Image
 from set_toys import FOLDERS, counts_of, files_of, named, write_folders, write_image, write_pairs
 
@@ -130,3 +131,50 @@ def test_an_unfit_source_is_one_line_and_leaves_nothing(
     assert {name: d for name, d in files_of(tmp_path).items() if "scratch" not in name} == before
     assert not list(tmp_path.glob(".*"))
     assert not out.exists()
+
+
+def test_only_the_decoders_of_images_are_run(tmp_path: Path) -> None:
+    """PostScript would reach Ghostscript, whatever its name is."""
+    write_pairs(tmp_path / "in", train=1, test=1)
+    picture = Image.new("RGB", (8, 4))
+    picture.save(tmp_path / "in" / "train" / "0.png", format="EPS")
+    with pytest.raises(ValueError, match=r"cannot split the pair .*0\.png: cannot identify"):
+        layout.arrange(tmp_path / "in", tmp_path / "out")
+
+
+def test_large_pairs_say_no_more_than_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow's warning of a bomb would be an error here."""
+    write_pairs(tmp_path / "in", train=1, test=1)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
+    layout.arrange(tmp_path / "in", tmp_path / "out")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(ValueError, match=r"cannot split the pair .*decompression bomb"):
+        layout.arrange(tmp_path / "in", tmp_path / "again")
+    assert "Warning" not in capsys.readouterr().err
+
+
+def test_links_that_lead_out_of_the_source_are_not_copied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "secret").write_text("mine")
+    source = write_folders(tmp_path / "in")
+    (source / "trainA" / "x.png").symlink_to(tmp_path / "secret")
+    (source / "trainA" / "y.png").symlink_to(source / "trainA" / "0.png")
+    layout.arrange(source, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out" / "trainA").iterdir()) == ["0.png", "1.png", "y.png"]
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1 and "links that lead out of" in said and "x.png" in said
+    (source / "testA").rename(tmp_path / "elsewhere")
+    (source / "testA").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileNotFoundError, match=r"no images in .*testA but links that lead out"):
+        layout.arrange(source, tmp_path / "again")
+
+
+def test_pairs_in_cmyk_are_split_through_their_profile(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / "in" / split).mkdir(parents=True)
+        image = Image.new("CMYK", (8, 4), (255, 0, 0, 0))
+        image.save(tmp_path / "in" / split / "0.tif", icc_profile=cmyk_profile())
+    layout.arrange(tmp_path / "in", tmp_path / "out")
+    with Image.open(tmp_path / "out" / "trainA" / "0.png") as half:
+        assert half.getpixel((1, 1)) == pytest.approx((0, 0, 0), abs=4) and "icc_profile" not in half.info

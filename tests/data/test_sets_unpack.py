@@ -1,7 +1,9 @@
 """unit.data.sets.unpack: an archive is unpacked exactly, or refused before it does harm."""
 
+import gzip
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from set_toys import files_of, tar_folder, write_folders, zip_files
 
 from unit.data.sets import unpack
+from unit.data.sets.folders import remove_folder
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
@@ -113,3 +116,122 @@ def test_a_damaged_archive_is_a_value_error(tmp_path: Path, name: str, damage: s
         archive.write_text("<html>not here</html>")
     with pytest.raises(ValueError, match="not a complete zip or tar archive"):
         unpack.unpack(archive, tmp_path / "out")
+
+
+# What an archive may claim.
+
+
+def _claiming(path: Path, kind: bytes, size: int, contents: int = 0) -> Path:
+    """A tar, gzipped, whose first header has this type and size, with so many bytes of zeros behind it."""
+    member = tarfile.TarInfo("x")
+    member.type, member.size = kind, size
+    with gzip.open(path, "wb") as packed:
+        packed.write(member.tobuf(tarfile.GNU_FORMAT))
+        for _ in range(contents // 2**20):
+            packed.write(bytes(2**20))
+        packed.write(bytes(1024))
+    return path
+
+
+HEADERS = [tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE]
+
+
+@pytest.mark.parametrize("kind", HEADERS)
+def test_a_header_of_gigabytes_is_refused_before_it_is_read(tmp_path: Path, kind: bytes) -> None:
+    archive = _claiming(tmp_path / "set.tar.gz", kind, 3 * 2**30, contents=2**28)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"a header of 3221225472 bytes, not at most 65536"):
+        unpack.unpack(archive, tmp_path / "out")
+    assert tracemalloc.get_traced_memory()[1] < 2**25
+    tracemalloc.stop()
+
+
+def test_a_later_header_of_gigabytes_is_refused_too(tmp_path: Path) -> None:
+    first = tarfile.TarInfo("a.png")
+    huge = tarfile.TarInfo("x")
+    huge.type, huge.size = tarfile.XHDTYPE, 3 * 2**30
+    (tmp_path / "set.tar").write_bytes(first.tobuf() + huge.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    with pytest.raises(ValueError, match="a header of 3221225472 bytes"):
+        unpack.unpack(tmp_path / "set.tar", tmp_path / "out")
+
+
+def test_headers_upon_headers_are_refused(tmp_path: Path) -> None:
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 512
+    (tmp_path / "set.tar").write_bytes((header.tobuf() + bytes(512)) * 2000 + bytes(1024))
+    with pytest.raises(ValueError, match="not a complete zip or tar archive"):
+        unpack.unpack(tmp_path / "set.tar", tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", ["old", "new"])
+def test_sparse_files_are_refused(tmp_path: Path, kind: str) -> None:
+    member = tarfile.TarInfo("x.png")
+    if kind == "old":
+        member.type = tarfile.GNUTYPE_SPARSE
+        data = member.tobuf(tarfile.GNU_FORMAT)
+    else:
+        member.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "3000000000"}
+        data = member.tobuf(tarfile.PAX_FORMAT)
+    (tmp_path / "set.tar").write_bytes(data + bytes(1024))
+    with pytest.raises(ValueError, match="a sparse file"):
+        unpack.unpack(tmp_path / "set.tar", tmp_path / "out")
+
+
+def test_a_member_that_claims_more_than_there_is_is_refused(tmp_path: Path) -> None:
+    archive = _claiming(tmp_path / "set.tar.gz", tarfile.REGTYPE, 3 * 2**30)
+    with pytest.raises(ValueError, match="an archive bomb"):
+        unpack.unpack(archive, tmp_path / "one")
+    archive = _claiming(tmp_path / "set.tar.gz", tarfile.REGTYPE, 2**20)
+    with pytest.raises(ValueError, match="not a complete zip or tar archive"):
+        unpack.unpack(archive, tmp_path / "two")
+
+
+def test_a_negative_size_is_refused(tmp_path: Path) -> None:
+    header = bytearray(tarfile.TarInfo("x.png").tobuf())
+    header[124:136] = b"\xff" * 12  # base 256: -1
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    (tmp_path / "set.tar").write_bytes(bytes(header) + bytes(1024))
+    with pytest.raises(ValueError, match=r"set\.tar"):
+        unpack.unpack(tmp_path / "set.tar", tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["", "."])
+def test_an_empty_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=f"'{name}' is an empty name"):
+        unpack.unpack(_tar_of(tmp_path / "set.tar", tarfile.TarInfo(name)), tmp_path / "out")
+
+
+def test_an_empty_name_in_a_zip_is_refused(tmp_path: Path) -> None:
+    data = zip_files(tmp_path / "set.zip", {"abc.png": b"x"}).read_bytes()
+    data = data.replace(b"\x07\0\0\0abc.png", b"\0\0\0\0")  # in the local header
+    place = data.index(b"PK\1\2")
+    data = data[: place + 28] + b"\0\0" + data[place + 30 :].replace(b"abc.png", b"")
+    end = bytearray(data[data.index(b"PK\5\6") :])
+    end[12:20] = (46).to_bytes(4, "little") + place.to_bytes(4, "little")
+    (tmp_path / "set.zip").write_bytes(data[: data.index(b"PK\5\6")] + end)
+    with pytest.raises(ValueError, match="'' is an empty name"):
+        unpack.unpack(tmp_path / "set.zip", tmp_path / "out")
+
+
+def test_the_folder_itself_may_be_a_member(tmp_path: Path) -> None:
+    """As `tar -c .` writes it."""
+    folder, file = tarfile.TarInfo("./"), tarfile.TarInfo("./a.png")
+    folder.type = tarfile.DIRTYPE
+    unpack.unpack(_tar_of(tmp_path / "set.tar", folder, file), tmp_path / "out")
+    assert files_of(tmp_path / "out") == {"a.png": b""}
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+def test_folders_nested_deeper_than_python_recurses(tmp_path: Path, suffix: str) -> None:
+    name = "d/" * 1500 + "x.png"
+    path = tmp_path / f"set{suffix}"
+    unpack.unpack(
+        zip_files(path, {name: b""}) if suffix == ".zip" else _tar_of(path, tarfile.TarInfo(name)), tmp_path / "out"
+    )
+    assert (tmp_path / "out" / name).exists()
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").touch()
+    (tmp_path / "out" / "d" / "link").symlink_to(tmp_path / "kept")
+    remove_folder(tmp_path / "out")
+    assert not (tmp_path / "out").exists() and (tmp_path / "kept" / "file").exists()

@@ -8,6 +8,7 @@ from digit_toys import uniforms
 from image_sets import SIDE, approx, categorical, in_small_parts, labeled, model_of, one_hot, set_of
 from torch import Tensor
 
+from unit.data.images import to_intensity, to_uint8
 from unit.evaluation import clusters, error, reconstruction
 from unit.models.categorical import log_odds
 
@@ -26,7 +27,7 @@ def test_the_error_is_the_share_of_images_named_wrongly() -> None:
     pixels[:, 0, 0, 0] = labels
     model = model_of("m1")
     # It names each image after its first pixel's brightness.
-    model.classify = lambda x: one_hot((255 * x[:, 0, 0, 0]).round().long())
+    model.classify = lambda x: one_hot(to_uint8(x[:, 0, 0, 0]).long())
     assert error_of(set_of(model, labeled(pixels, labels))) == 0
     pixels[[1, 5, 9], 0, 0, 0] = ((labels[[1, 5, 9]] + 1) % 10).to(torch.uint8)
     assert error_of(set_of(model, labeled(pixels, labels))) == pytest.approx(0.3)
@@ -60,7 +61,7 @@ def test_a_cluster_is_named_after_the_class_of_its_surest_image() -> None:
     assert found == {"error": {"value": approx(3 / 8)}, "clusters in use": {"value": 2.0}}
     with torch.no_grad():
         image: Tensor = images.model.image(logits.softmax(1), torch.zeros(8, 2))  # type: ignore[operator]
-    squared = (image - images.images.tensor / 255).square().sum() / 8
+    squared = (to_intensity(image) - images.images.tensor / 255).square().sum() / 8
     assert reconstruction.METRIC.measure(images).rows == {"squared error": {"per image": approx(squared)}}
 
 

@@ -93,7 +93,8 @@ def test_a_checkpoint_is_evaluated_into_its_runs_folder(run: Path) -> None:
     first, last = checkpoints_of(run)
     assert run_of(first) == run and run_of(run) == run
     early = unit.evaluate(first, metrics=["round_trip"])
-    assert written(run) == {"round_trip": early["round_trip"].as_json()}
+    found = json.loads((run / f"evaluation-{first.name}.json").read_text())
+    assert found == {"round_trip": early["round_trip"].as_json()}
     assert not (first / "evaluation.json").exists()
     assert early != unit.evaluate(last, metrics=["round_trip"]) == unit.evaluate(run, metrics=["round_trip"])
 

@@ -10,6 +10,7 @@ from torch.distributions import Normal
 
 from unit import draws
 from unit.data.domain import domain_of_array
+from unit.data.images import to_intensity
 from unit.evaluation import parzen
 from unit.evaluation.parzen import METRIC, log_likelihood
 
@@ -39,7 +40,7 @@ def test_the_windows_width_is_the_best_for_the_last_images_seen(monkeypatch: pyt
     model, images = model_of("aae"), domain_of(seed=1)
     z = model.prior.sample(60, draws.generator(0, "parzen"))
     with torch.no_grad():
-        samples = torch.cat([model.image(part) for part in z.split(4)]).flatten(1)
+        samples = to_intensity(torch.cat([model.image(part) for part in z.split(4)])).flatten(1)
         near = (samples[:5] + 0.15 * normals(5, SIDE * SIDE, seed=5).float()).clamp(0, 1)
     pixels = domain_of(20, seed=2).tensor.clone()
     pixels[15:] = (255 * near).round().to(torch.uint8).view(5, 1, SIDE, SIDE)

@@ -119,9 +119,9 @@ def test_two_files_never_become_one(tmp_path: Path) -> None:
     write_image(tmp_path / "in" / "x.bmp", picture())
     write_image(tmp_path / "in" / "x.png", picture(seed=1))
     report = unit.translate(inverter(), tmp_path / "in", tmp_path / "out")
-    assert [path.name for path in report.written] == ["x.png"]
-    assert [path.name for path in report.failed] == ["x.png"]
-    assert torch.equal(read_image(tmp_path / "out" / "x.png", channels=3), 255 - picture())
+    assert [path.name for path in report.written] == ["x.bmp.png", "x.png.png"] and not report.failed
+    for number, name in enumerate(("x.bmp.png", "x.png.png")):
+        assert torch.equal(read_image(tmp_path / "out" / name, channels=3), 255 - picture(seed=number))
 
 
 def test_one_file_to_a_file_or_a_folder(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_options_that_are_not_allowed(options: dict[str, object], tmp_path: Path
 
 
 def test_a_full_disk_fails_file_by_file(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **more: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("unit.inference.folder.write_image", full)

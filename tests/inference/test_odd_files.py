@@ -77,7 +77,7 @@ def test_an_image_that_vanishes_on_the_way_fails_alone(tmp_path: Path, monkeypat
         write_noise(tmp_path / "in" / name)
     plan = folder.plan
 
-    def slow_plan(*arguments: Any) -> list[tuple[Path, Path]]:
+    def slow_plan(*arguments: Any) -> Any:
         jobs = plan(*arguments)
         (tmp_path / "in" / "a.png").unlink()
         return jobs

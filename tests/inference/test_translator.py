@@ -127,8 +127,9 @@ def test_pictures_of_every_mode_are_taken(mode: str, channels: Channels) -> None
     picture = Image.fromarray(last(noise(3, 6, 9))).convert(mode)
     out = inverter(channels)(picture)
     wanted = "L" if channels == 1 else "RGB"
-    assert (out.mode, out.size) == (wanted, (9, 6))
-    assert np.array_equal(np.asarray(out), 255 - np.asarray(picture.convert(wanted)))
+    alpha = "A" if mode in ("LA", "RGBA") else ""  # which is kept
+    assert (out.mode, out.size) == (wanted + alpha, (9, 6))
+    assert np.array_equal(np.asarray(out.convert(wanted)), 255 - np.asarray(picture.convert(wanted)))
 
 
 def test_a_picture_is_read_as_its_file_is(tmp_path: Path) -> None:

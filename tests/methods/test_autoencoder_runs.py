@@ -2,6 +2,7 @@
 it is divided."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def runs(mnist: Path, run_command: Command, tmp_path_factory: pytest.TempPathFac
         assert first.startswith("cpu (") and "60 images" in first and "1 process " in first
         assert ("10 of them labeled" in first) == ("data.labeled" in METHODS[name] and name != "m2 unlabeled")
         assert [line.split()[:2] for line in lines] == [["step", f"{n}/4"] for n in (1, 2, 3, 4)]
-        assert last.startswith("finished") and f"unit evaluate --model {folder / name}" in last
+        assert last.startswith("finished") and f"unit evaluate --model {shlex.quote(str(folder / name))}" in last
     return {name: folder / name for name in METHODS}
 
 
@@ -133,8 +134,8 @@ def test_each_optimizer_has_its_own_learning_rate(runs: Runs) -> None:
         "aae": {"discriminator": 0.2, "encoder": 1},
     }
     for name, factors in rates.items():
-        saved = newest(runs[name]).scalars["optimizers"]
-        assert {optimizer: saved[optimizer][0]["lr"] / 1e-4 for optimizer in factors} == pytest.approx(factors)
+        groups = method_of(config_of(name)).optimizers
+        assert {optimizer: groups[optimizer].lr_factor for optimizer in factors} == pytest.approx(factors)
 
 
 # Evaluation and the finished model.

@@ -105,8 +105,8 @@ def tiles(path: Path) -> Tensor:
 
 
 def shown(images: Tensor) -> Tensor:
-    """What a grid shows of images (…, 1, size, size) in [0, 1]."""
-    return to_uint8(2 * images.clamp(0, 1) - 1).squeeze(-3)
+    """What a grid shows of images (…, 1, size, size) in [-1, 1]."""
+    return to_uint8(images).squeeze(-3)
 
 
 def different(rows: Tensor) -> int:

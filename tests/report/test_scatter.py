@@ -10,6 +10,7 @@ from picture_models import made, some_images
 from torch import Tensor
 
 from unit.data.domain import Domain
+from unit.data.images import to_float
 from unit.models.autoencoder import ImageAutoencoder
 from unit.report.autoencoder import class_names, clouds
 from unit.report.plots import Cloud, raster, scatter
@@ -34,7 +35,7 @@ def test_codes_lie_beside_samples_of_the_prior(name: str, images: Domain) -> Non
     model: ImageAutoencoder = made(name)
     with torch.inference_mode():
         codes, prior = clouds(model, images)
-        expected = model.code(images.tensor.float() / 255, images.class_labels)[:, :2]
+        expected = model.code(to_float(images.tensor), images.class_labels)[:, :2]
     torch.testing.assert_close(codes.points, expected)
     assert codes.labels is images.class_labels
     assert prior.points.shape == (47, 2)

@@ -12,6 +12,7 @@ from unit import draws
 from unit.core.prior import Mixture, Normal, Uniform
 from unit.data.domain import Domain
 from unit.data.grid import Grid
+from unit.data.images import to_float, to_uint8
 from unit.models.autoencoder import ImageAutoencoder
 from unit.report import autoencoder as report
 from unit.report.autoencoder import plot
@@ -26,7 +27,7 @@ def images() -> Domain:
 def test_each_reconstruction_is_beneath_its_image(images: Domain, tmp_path: Path) -> None:
     model: ImageAutoencoder = made("cvae of 3")
     plot(model, images, tmp_path)
-    x, y = images.tensor[:40].float() / 255, images.class_labels[:40]
+    x, y = to_float(images.tensor[:40]), images.class_labels[:40]
     rows = tiles(tmp_path / "reconstructions.png")
     assert torch.equal(rows[0::2].flatten(0, 1), images.tensor[:40, 0])
     assert torch.equal(rows[1::2].flatten(0, 1), shown(model.image(model.code(x, y), y)))
@@ -36,8 +37,9 @@ def test_denoising_shows_what_the_model_saw(images: Domain, tmp_path: Path) -> N
     model: ImageAutoencoder = made("denoising vae")
     plot(model, images, tmp_path)
     clean, seen, denoised = (tiles(tmp_path / "denoising.png")[row::3].flatten(0, 1) for row in range(3))
-    x = images.tensor[:40].float() / 255
-    noise = (x + 0.3 * torch.randn(x.shape, generator=draws.generator(0, "plot noise"))).clip(0, 1)
+    x = to_float(images.tensor[:40])
+    # The noise of 0.3 is that of intensities in [0, 1].
+    noise = (x + 0.6 * torch.randn(x.shape, generator=draws.generator(0, "plot noise"))).clip(-1, 1)
     assert torch.equal(clean, images.tensor[:40, 0])
     assert torch.equal(seen, shown(noise))
     assert torch.equal(denoised, shown(model.image(model.code(noise))))
@@ -50,9 +52,10 @@ def test_samples_of_a_model_without_labels_are_ten_by_ten() -> None:
 
 
 def told(z: Tensor, y: Tensor) -> Tensor:
-    """A decoder that can be read: 2 × 2 pixels of the code's two numbers, from [-5, 5], and of a tenth of the label."""
+    """A decoder that can be read: 2 × 2 intensities, of the code's two numbers, from [-5, 5], and of a tenth of the
+    label."""
     of_z = (z[:, :2] + 5) / 10
-    return torch.stack([of_z[:, 0], of_z[:, 1], y / 10, y / 10], dim=1).view(-1, 1, 2, 2)
+    return 2 * torch.stack([of_z[:, 0], of_z[:, 1], y / 10, y / 10], dim=1).view(-1, 1, 2, 2) - 1
 
 
 def read(grid: Grid) -> Tensor:
@@ -95,7 +98,7 @@ def test_analogies_are_the_first_image_of_each_class_and_its_style_with_every_la
     domain = labeled(images, (torch.arange(30) + 7) % 10)  # the first 0 is image 3
 
     def code(x: Tensor, y: Tensor) -> Tensor:
-        return torch.stack([x[:, 0, 0, 0] * 255 / 80, y / 10], dim=1)
+        return torch.stack([to_uint8(x[:, 0, 0, 0]).float() / 80, y / 10], dim=1)
 
     grid = report.analogies(code, told, domain)
     first = grid.images.view(10, 12, 1, 56, 56)[:, :2]

@@ -117,8 +117,47 @@ def test_moments_lie_in_memory_as_their_parameter_does() -> None:
     step(conv, adam, 1)
     saved = {key: value.clone() for key, value in checkpoint.optimizer_tensors(adam).items()}
     other.load_state_dict(conv.state_dict())
-    checkpoint.fill_optimizer(resumed, saved, checkpoint.optimizer_scalars(adam))
+    checkpoint.check_optimizer(resumed, saved, 2, Path("here"))
+    checkpoint.fill_optimizer(resumed, saved)
     assert resumed.state[other.weight]["exp_avg"].stride() == other.weight.stride() != (27, 9, 3, 1)
     step(conv, adam, 2)
     step(other, resumed, 2)
     assert torch.equal(conv.weight, other.weight)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"0.exp_avg": torch.zeros(16)}, r"0.exp_avg is torch.float32 \(16,\)"),
+        ({"0.exp_avg_sq": torch.zeros(4, 3, 3, 3, dtype=torch.float64)}, "0.exp_avg_sq is torch.float64"),
+        ({"0.step": torch.zeros(4)}, r"0.step is torch.float32 \(4,\)"),
+        ({"0.step": torch.tensor(3)}, "0.step is torch.int64"),
+        ({"1.exp_avg": torch.full((4,), torch.nan)}, "1.exp_avg is"),
+        ({"0.max_exp_avg_sq": torch.zeros(4, 3, 3, 3)}, "has 0.max_exp_avg_sq"),
+        ({"2.exp_avg": torch.zeros(4)}, "has 2.exp_avg"),
+        ({"1.exp_avg": None}, "lacks 1.exp_avg"),
+    ],
+)
+def test_moments_that_are_not_a_fresh_adams_are_refused_before_anything_is_filled(
+    change: dict[str, torch.Tensor | None], said: str
+) -> None:
+    """A fused Adam writes beyond a moment of the wrong shape."""
+    conv = torch.nn.Conv2d(3, 4, 3)
+    adam = torch.optim.Adam(conv.parameters(), fused=True)
+    conv(torch.zeros(1, 3, 4, 4)).sum().backward()
+    adam.step()
+    saved = checkpoint.optimizer_tensors(adam)
+    checkpoint.check_optimizer(adam, saved, 2, Path("here"))
+    changed = {key: value for key, value in (saved | change).items() if value is not None}
+    with pytest.raises(CheckpointError, match=said):
+        checkpoint.check_optimizer(adam, changed, 2, Path("here"))
+
+
+@pytest.mark.parametrize("stepped", [1, 3, True, "2", None])
+def test_all_parameters_have_moments_or_none(stepped: object) -> None:
+    adam = torch.optim.Adam(torch.nn.Conv2d(3, 4, 3).parameters())
+    checkpoint.check_optimizer(adam, {}, 0, Path("here"))
+    with pytest.raises(CheckpointError, match="of 2 parameters have moments"):
+        checkpoint.check_optimizer(adam, {}, stepped, Path("here"))  # type: ignore[arg-type]
+    with pytest.raises(CheckpointError, match=r"lacks 0.exp_avg"):
+        checkpoint.check_optimizer(adam, {}, 2, Path("here"))

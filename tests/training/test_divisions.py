@@ -199,8 +199,11 @@ def test_networks_are_not_divided(
 def test_accumulation_is_the_configs(
     arguments: Arguments, run_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Accelerate would divide each loss by its own number of micro-batches."""
+    """Accelerate would divide each loss by its own number of micro-batches; another number than ours is refused."""
     for run in (tmp_path / "one", tmp_path / "other"):
         assert run_command("train", *arguments("unit", steps=2), "--run.output", run).code == 0
-        monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+        monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")
     assert_close(newest(tmp_path / "one"), newest(tmp_path / "other"), within=1e-12)
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    said = run_command("train", *arguments("unit", steps=2), "--run.output", tmp_path / "third")
+    assert said.code == 2 and "--train.accumulation 4" in said.err

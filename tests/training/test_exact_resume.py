@@ -19,7 +19,7 @@ from unit import draws, weights
 from unit.data.batches import Shard
 from unit.proof.resume import compare
 from unit.training import checkpoint, loop
-from unit.training.optim import moving_average
+from unit.training.optim import lr_factor, moving_average
 from unit.training.state import TrainingState
 
 UNIT = {
@@ -102,9 +102,9 @@ def moments_dropped(patch: pytest.MonkeyPatch) -> None:
 def one_moment_dropped(patch: pytest.MonkeyPatch) -> None:
     fill = checkpoint.fill_optimizer
 
-    def forgetful(optimizer: Any, tensors: dict[str, torch.Tensor], groups: Any) -> None:
+    def forgetful(optimizer: Any, tensors: dict[str, torch.Tensor]) -> None:
         first = next(key for key in tensors if key.endswith("exp_avg_sq"))
-        fill(optimizer, tensors | {first: torch.zeros_like(tensors[first])}, groups)
+        fill(optimizer, tensors | {first: torch.zeros_like(tensors[first])})
 
     patch.setattr(checkpoint, "fill_optimizer", forgetful)
 
@@ -121,15 +121,8 @@ def average_restarted(patch: pytest.MonkeyPatch) -> None:
 
 
 def schedule_restarted(patch: pytest.MonkeyPatch) -> None:
-    restore = TrainingState.restore
-
-    def forgetful(self: TrainingState, folder: Path) -> None:
-        before = {name: schedule.state_dict() for name, schedule in self.schedules.items()}
-        restore(self, folder)
-        for name, schedule in self.schedules.items():
-            schedule.load_state_dict(before[name])
-
-    patch.setattr(TrainingState, "restore", forgetful)
+    since = itertools.count()
+    patch.setattr(loop, "lr_factor", lambda config, step: lr_factor(config, next(since)))
 
 
 def order_restarted(patch: pytest.MonkeyPatch) -> None:

@@ -109,8 +109,8 @@ def test_a_sound_run_is_loaded_with_and_without_an_average(finished: dict[str, P
 
 @pytest.mark.parametrize(
     "scalars",
-    [{"step": "4"}, {"step": None}, {"step": 4.5}, {"step": -1}, {"step": True}, {"optimizers": 3}, {"optimizers": {}},
-     {"schedules": []}, {"data": 3}, {"data": {}}, {"averaged": "x"}],
+    [{"step": "4"}, {"step": None}, {"step": 4.5}, {"step": -1}, {"step": True}, {"stepped": 3}, {"stepped": {}},
+     {"stepped": {"discriminators": 0, "translator": 0}}, {"data": 3}, {"data": {}}, {"averaged": "x"}],
     ids=str,
 )  # fmt: skip
 def test_a_manifest_sealed_over_wrong_counters_is_refused(

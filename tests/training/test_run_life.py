@@ -15,11 +15,12 @@ from conftest import Command, Tiny
 from filelock import FileLock
 from run_files import assert_same, newest, refused, saved_steps, status_of
 
-from unit import weights
+from unit import launcher, weights
 from unit.config import ConfigError
+from unit.launcher import LAUNCHED
 from unit.training import run_folder
 from unit.training.run_folder import LOCK, RunLock
-from unit.training.signals import LAUNCHED, StopFlag
+from unit.training.signals import StopFlag
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -113,8 +114,7 @@ def test_a_launched_process_whose_parent_is_gone_stops(tiny: Tiny, tmp_path: Pat
 
 
 def test_a_process_that_was_not_launched_outlives_its_shell(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in LAUNCHED:
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(launcher, "PARENT", None)  # what it is without the launchers' variables
     stop = StopFlag()
     monkeypatch.setattr(os, "getppid", lambda: 1)
     assert not stop.asked()  # as with nohup

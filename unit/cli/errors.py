@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from io import TextIOWrapper
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from unit.text import one_line
 
@@ -35,6 +35,15 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Nam
         return end.code if isinstance(end.code, int) else 0
 
 
+def pixels_or_keep(text: str) -> int | Literal["keep"]:
+    """The value of --resize: a number of pixels, or keep."""
+    if text == "keep":
+        return "keep"
+    if text.lstrip("-").isdecimal():
+        return int(text)  # the model says which numbers it takes
+    raise argparse.ArgumentTypeError(f"expected a number of pixels, or keep, got {text!r}")
+
+
 def exit_code(run: Callable[[], int]) -> int:
     """Run a command and return its exit code. An error is printed as one line: 2 for a wrong command or config, 1 for a
     run that failed, 130 for an interruption."""
@@ -60,8 +69,8 @@ def exit_code(run: Callable[[], int]) -> int:
         if "does not have a deterministic implementation" in str(error):
             return fail(f"train.deterministic: {str(error).split('.')[0]}", 1)
         raise
-    except KeyboardInterrupt:
-        return fail("interrupted", 130)
+    except KeyboardInterrupt as interruption:
+        return fail(str(interruption) or "interrupted", 130)
 
 
 def fail(error: Exception | str, code: int) -> int:

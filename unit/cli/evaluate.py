@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from unit.cli.arguments import option
-from unit.cli.errors import OneLineParser, exit_code, parse
+from unit.cli.errors import OneLineParser, exit_code, parse, pixels_or_keep
 
 
 def evaluate(arguments: list[str]) -> int:
@@ -26,7 +26,13 @@ def evaluate(arguments: list[str]) -> int:
         metavar="FOLDER",
         help="where the data lies: of a translator, the folder of testA and testB (default: the run's data.root)",
     )
-    add("--resize", type=int, metavar="N", help="of a translator: scale images to a shorter side of N pixels")
+    add(
+        "--resize",
+        type=pixels_or_keep,
+        metavar="N",
+        help="of a translator: scale images to a shorter side of N pixels, or keep for their own sizes (default: as in "
+        "training)",
+    )
     add(
         "--split",
         choices=("test", "held_out"),
@@ -41,14 +47,18 @@ def evaluate(arguments: list[str]) -> int:
         return options
 
     def run() -> int:
+        from unit.data.remarks import scaled_line
         from unit.evaluation.evaluate import measure, open_set, write
         from unit.evaluation.maps import write_picture
+        from unit.evaluation.sets import TranslationSet
 
         model = Path(options.model)
         images = open_set(model, root=options.root, resize=options.resize, split=options.split)
         results = measure(images, options.metrics.split(",") if options.metrics else None)
         write(model, results)
         print("\n\n".join(map(str, results.values())))
+        if isinstance(images, TranslationSet) and images.scaled:
+            print(scaled_line(len(images.scaled), images.resize))
         if options.grid is not None:
             write_picture(images, Path(options.grid))
         return 0

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from unit.cli.errors import OneLineParser, exit_code, parse
+from unit.cli.errors import OneLineParser, exit_code, parse, pixels_or_keep
 
 
 def plot(arguments: list[str]) -> int:
@@ -14,7 +14,13 @@ def plot(arguments: list[str]) -> int:
     add("--model", required=True, help="a model's folder, a run's, or one of a run's checkpoints")
     add("--output", help="folder for the pictures, which are named after what they show (default: MODEL/plots)")
     add("--data.root", dest="root", metavar="FOLDER", help="where the data lies (default: the run's data.root)")
-    add("--resize", type=int, metavar="N", help="of a translator: scale images to a shorter side of N pixels")
+    add(
+        "--resize",
+        type=pixels_or_keep,
+        metavar="N",
+        help="of a translator: scale images to a shorter side of N pixels, or keep for their own sizes (default: as in "
+        "training)",
+    )
     add("--overwrite", action="store_true", help="replace pictures that are there")
     options = parse(command, arguments)
     if isinstance(options, int):

@@ -1,5 +1,6 @@
 """`unit prove-resume`: kill a short training again and again, and compare its end with an unbroken one's."""
 
+import signal
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,6 +34,8 @@ def prove_resume(arguments: list[str]) -> int:
         from unit.proof.resume import Plan, prove
         from unit.training import RunError
 
+        if not hasattr(signal, "SIGKILL"):
+            raise ConfigError("prove-resume kills processes by SIGKILL, which this system does not have")
         for name in ("kills", "steps", "every", "processes"):
             if getattr(options, name) < 1:
                 raise ConfigError(f"--{name}: expected at least 1, got {getattr(options, name)}")

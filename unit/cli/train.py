@@ -1,12 +1,14 @@
 """`unit train`: train with a config, or go on with a run. Also `accelerate launch -m unit.cli.train`."""
 
 import os
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 from unit.cli.arguments import config_of, option
 from unit.cli.errors import exit_code, fail
+from unit.text import one_line
 
 
 def train(arguments: list[str]) -> int:
@@ -28,15 +30,19 @@ def run(arguments: list[str]) -> int:
         if not saved.is_file():
             raise ConfigError(f"--resume: no run in {resume}, which has no config.yaml")
         given = ["--config", str(saved), *arguments]
-    config = config_of(given, prog="unit train", options=RESUME)
+    config = config_of(given, prog="unit train", options=OPTIONS)
     if auto:
         output = Path(config.run.output)
         resume = output if (output / "config.yaml").is_file() else None
     elif resume is not None and option(arguments, "--run.output") is None:
         config = replace(config, run=replace(config.run, output=str(run_of(resume))))
     main = os.environ.get("RANK", "0") == "0"
+    named = option(arguments, "--init")
+    init = None if named is None else Path(named).expanduser()
+    if init is not None and resume is not None and not auto:
+        raise ConfigError("--init begins a run of its own; expected it without --resume")
     try:
-        folder = training.train(config, resume=resume, auto=auto)
+        folder = training.train(config, resume=resume, auto=auto, init=init)
     except training.Interrupted as interruption:
         code = 128 + interruption.signal
         return fail(interruption, code) if main else code
@@ -49,23 +55,28 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-RESUME = {
+OPTIONS = {
     "--resume": {
         "metavar": "RUN",
         "help": "a run's folder: go on from its newest checkpoint; one of its checkpoints/step-…: from that one, with "
         "another --run.output; auto: run.output's, or begin where there is nothing yet",
-    }
+    },
+    "--init": {
+        "metavar": "FOLDER",
+        "help": "a model's, a run's or a checkpoint's folder: begin with its weights, as far as they fit",
+    },
 }
 
 
 def next_steps(method: str, run: Path) -> str:
     """What to do with a finished run."""
+    folder = shlex.quote(one_line(run))
     from unit.methods import find_method
     from unit.methods.translation import TranslationMethod
 
     if issubclass(find_method(method), TranslationMethod):
-        return f"try `unit translate --model {run} --input … --output …` and `unit evaluate --model {run}`"
-    return f"try `unit evaluate --model {run}` and `unit plot --model {run}`"
+        return f"try `unit translate --model {folder} --input … --output …` and `unit evaluate --model {folder}`"
+    return f"try `unit evaluate --model {folder}` and `unit plot --model {folder}`"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import sys
 
-from unit.cli.errors import OneLineParser, exit_code, parse
+from unit.cli.errors import OneLineParser, exit_code, parse, pixels_or_keep
 
 
 def translate(arguments: list[str]) -> int:
@@ -18,9 +18,17 @@ def translate(arguments: list[str]) -> int:
     add("--cycle", action="store_true", help="write the round trip (a2b2a for a2b) in place of the translation")
     add("--overwrite", action="store_true", help="replace files that are there; without it they are left alone")
     add(
-        "--resize", type=int, metavar="N", help="first scale images to a shorter side of N pixels (default: keep sizes)"
+        "--resize",
+        type=pixels_or_keep,
+        metavar="N",
+        help="first scale images to a shorter side of N pixels, or keep for their own sizes (default: as in training)",
     )
-    add("--format", choices=("png", "jpg", "webp", "tif", "bmp"), default="png", help="of the output (default: png)")
+    add(
+        "--format",
+        choices=("png", "jpg", "webp", "tif", "bmp", "same"),
+        default="png",
+        help="of the output; same: each file's own, png where that isn't written (default: png)",
+    )
     add("--batch-size", type=int, default=8, metavar="N", help="images of one size translated at once (default: 8)")
     add("--device", help="such as cpu or cuda:0 (default: a GPU where there is one)")
     options = parse(command, arguments)

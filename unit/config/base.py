@@ -17,13 +17,17 @@ class ConfigError(ValueError):
         super().__init__(one_line(message))
 
 
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
 MAX_WIDTH = 2**20
 """The widest layer of a perceptron; with it the sizes of the weights still are numbers of 64 bits."""
 
 
-def free_at_resume(default: Any) -> Any:
-    """A field whose key may change when a run is resumed, because it doesn't change what a step does."""
-    return field(default=default, metadata={"free_at_resume": True})
+def free_at_resume(default: Any, *, path: bool = False) -> Any:
+    """A field whose key may change when a run is resumed, because it doesn't change what a step does.
+
+    `path`: its value is a path or a list of paths; `~` is expanded, and a run's config.yaml has it absolute.
+    """
+    return field(default=default, metadata={"free_at_resume": True, "path": path})
 
 
 def at_least(key: str, value: float, low: float) -> None:
@@ -94,8 +98,9 @@ class TrainConfig:
     """images per step (for UNIT, of each domain), over all processes together"""
     accumulation: int = 1
     """micro-batches that a process's share of the batch is split into, to save memory; the result is the same"""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """precision of the networks' arithmetic; auto is bf16 on a GPU that has it, else fp32"""
+    precision: Precision = "auto"
+    """precision of the networks' arithmetic; auto is what accelerate launch says, else bf16 on a GPU or CPU that has it
+    natively, else fp32"""
     deterministic: bool = False
     """on a GPU, use only algorithms that give the same bits each time, which are slower; on a CPU they all do"""
     log_every: int = free_at_resume(50)
@@ -121,12 +126,14 @@ class TrainConfig:
 class RunConfig:
     """Where the run is written, and its seed."""
 
-    output: str = free_at_resume("runs/unit")
+    output: str = free_at_resume("runs/unit", path=True)
     """the run's folder"""
     seed: int = 0
     """seed of the weights and of every random draw"""
     tracker: Literal["tensorboard", "wandb", "mlflow", "none"] = free_at_resume("tensorboard")
     """experiment tracker, beside metrics.jsonl; wandb and mlflow must be installed"""
+    project: str = free_at_resume("unit")
+    """the tracker's project, or MLflow's experiment; the run is named after its folder"""
 
 
 @dataclass(frozen=True)

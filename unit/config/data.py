@@ -14,11 +14,11 @@ Folders = str | list[str]
 class TwoDomainsConfig:
     """Two domains of images and how a batch is made of them."""
 
-    root: str | None = free_at_resume(None)
+    root: str | None = free_at_resume(None, path=True)
     """folder that holds trainA and trainB (and, for evaluation, testA and testB)"""
-    a: Folders | None = free_at_resume(None)
+    a: Folders | None = free_at_resume(None, path=True)
     """domain a's training images, in place of root/trainA: a folder, a .txt file of their paths, or a list of these"""
-    b: Folders | None = free_at_resume(None)
+    b: Folders | None = free_at_resume(None, path=True)
     """domain b's training images in place of root/trainB, likewise"""
     channels: Channels = 3
     """1 for grayscale images, 3 for RGB; files of another kind are converted"""
@@ -67,7 +67,7 @@ class ImagesConfig:
 
     name: Literal["auto", "mnist", "usps", "folder"] = "auto"
     """what lies in root: MNIST's files, USPS's, or images; auto looks, and takes an empty root for MNIST's"""
-    root: str = free_at_resume("datasets/mnist")
+    root: str = free_at_resume("datasets/mnist", path=True)
     """folder of MNIST's four idx files (gzipped or not), of usps.h5, or of images: train/ and test/ or the images
     themselves, in a folder for each class or in none"""
     size: int | None = None

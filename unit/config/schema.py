@@ -5,10 +5,11 @@ Whatever is wrong is a ConfigError of one line that names the key and says what 
 
 import difflib
 import functools
+import os
 import re
 import typing
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,13 +61,27 @@ class Schema:
     @functools.cached_property
     def free_at_resume(self) -> set[str]:
         """The keys that may change when a run is resumed, as their fields' metadata say."""
+        return self.keys_with("free_at_resume")
+
+    def keys_with(self, mark: str) -> set[str]:
+        """The keys whose fields have that mark in their metadata."""
         types = typing.get_type_hints(self.kind)
         return {
             f"{section}.{field.name}"
             for section in self.defaults
             for field in fields(types[section])
-            if field.metadata.get("free_at_resume")
+            if field.metadata.get(mark)
         }
+
+    def with_paths(self, config: Config, change: Callable[[str], str]) -> Config:
+        """The config with each of its paths changed."""
+        for key in self.keys_with("path"):
+            section, _, name = key.partition(".")
+            values = getattr(config, section)
+            old = getattr(values, name)
+            new = [change(path) for path in old] if isinstance(old, list) else old and change(old)
+            config = replace(config, **{section: replace(values, **{name: new})})
+        return config
 
     def parser(self, prog: str, description: str = "") -> ArgumentParser:
         """A command-line parser with `--config`, `--method` and one option for each key."""
@@ -102,7 +117,8 @@ class Schema:
     def instantiate(self, parser: ArgumentParser, parsed: Namespace) -> Config:
         check_values(flat({section: vars(parsed[section]) for section in self.defaults}), self.flat)
         values: Namespace = parser.instantiate(parsed)
-        return self.kind(**{section: values[section] for section in self.defaults})
+        config = self.kind(**{section: values[section] for section in self.defaults})
+        return self.with_paths(config, os.path.expanduser)
 
     def check_sections(self, sections: Mapping[str, Any], source: str) -> None:
         """Raise ConfigError unless each top-level key is a section, and each key of theirs is known."""

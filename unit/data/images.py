@@ -7,38 +7,50 @@ Outside, an image is uint8 (C, H, W) in [0, 255]; inside, it is float in [-1, 1]
 
 import math
 import os
+import re
 import secrets
+import time
 import warnings
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-EXTENSIONS = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".png": "PNG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".bmp": "BMP",
-}
-"""The suffixes that are images, and Pillow's names of their formats."""
+from unit.data.formats import EXTENSIONS as EXTENSIONS  # also for those who import it from here
+from unit.data.formats import MAX_PIXELS as MAX_PIXELS
+from unit.data.formats import WRITTEN
+from unit.data.metadata import Metadata, save_options
 
-MAX_PIXELS = 2**27
-"""The largest image, in pixels (11,585 squared): below the size at which Pillow itself refuses."""
+ABANDONED_AFTER = 60.0
+"""Seconds after which an unfinished file that nobody writes to is taken for a killed process's."""
+
+_PARTIAL = re.compile(r"\.[0-9a-f]{16}\.partial")
 
 _LOSSLESS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},  # as near as JPEG comes
-    "WEBP": {"lossless": True},
+    "WEBP": {"lossless": True, "exact": True},  # also of colors under transparency
 }
 
 
+class Found(NamedTuple):
+    """The files below a folder: images by their suffix, and others."""
+
+    images: list[Path]
+    others: list[Path]
+
+
 def find_images(folder: str | os.PathLike[str]) -> list[Path]:
-    """List all images below a folder by their suffix, of any case.
+    """The images among the files that `find_files` lists."""
+    return find_files(folder).images
+
+
+def find_files(folder: str | os.PathLike[str]) -> Found:
+    """List all files below a folder: images by their suffix, of any case, and others.
 
     Hidden files and folders are left out. Links to folders are followed, but not back up, and no
     folder is listed twice. A subfolder that cannot be listed is named in a ``RuntimeWarning``.
@@ -62,7 +74,7 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
 
     top = Path(os.path.realpath(root))
     seen = {_identity(folder) for folder in (top, *top.parents)}  # a link to a parent would list what lies beside
-    found: list[Path] = []
+    found = Found([], [])
     waiting = [os.fspath(root)]
     while waiting:  # os.walk calls itself at each level, and Python allows a thousand
         here = waiting.pop()
@@ -81,10 +93,13 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
                 if not name.startswith(".") and (identity := _identity(path)) not in seen:
                     seen.add(identity)
                     below.append(path)
-            elif _is_image_name(name):
-                found.append(Path(path))
+            elif not name.startswith("."):
+                kind = found.images if os.path.splitext(name)[1].lower() in EXTENSIONS else found.others
+                kind.append(Path(path))
         waiting += reversed(below)
-    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+    for paths in found:
+        paths.sort(key=lambda path: path.relative_to(root).as_posix())
+    return found
 
 
 def _identity(folder: str | os.PathLike[str]) -> tuple[int, int] | str:
@@ -94,10 +109,6 @@ def _identity(folder: str | os.PathLike[str]) -> tuple[int, int] | str:
     except OSError:  # gone since, or above a folder that may not be searched
         return os.fspath(folder)
     return status.st_dev, status.st_ino
-
-
-def _is_image_name(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
 def to_float(image: Tensor) -> Tensor:
@@ -194,6 +205,11 @@ def write_grid(path: str | os.PathLike[str], images: Tensor, *, columns: int) ->
     Raises:
         ValueError: For no images or columns, and for what `write_image` refuses.
     """
+    write_image(path, tile(images, columns=columns))
+
+
+def tile(images: Tensor, *, columns: int) -> Tensor:
+    """Images as one, as `write_grid` writes them: uint8 (N, C, H, W) → (C, H', W')."""
     _check_uint8(images, 4)
     if columns < 1 or len(images) < 1:
         raise ValueError(f"{len(images)} images in {columns} columns: both must be at least 1")
@@ -205,10 +221,12 @@ def write_grid(path: str | os.PathLike[str], images: Tensor, *, columns: int) ->
     for i, image in enumerate(images.cpu()):
         top, left = i // columns * (height + gap), i % columns * (width + gap)
         grid[:, top : top + height, left : left + width] = image
-    write_image(path, grid)
+    return grid
 
 
-def write_image(path: str | os.PathLike[str], image: Tensor) -> None:
+def write_image(
+    path: str | os.PathLike[str], image: Tensor, *, alpha: Tensor | None = None, metadata: Metadata | None = None
+) -> None:
     """Write an image in the format of the path's suffix, whole or not at all.
 
     PNG, TIFF, BMP and WebP are lossless; JPEG has quality 95 without chroma subsampling.
@@ -216,27 +234,66 @@ def write_image(path: str | os.PathLike[str], image: Tensor) -> None:
     Args:
         path: A file in an existing folder; one that exists is replaced.
         image: uint8 (C, H, W), C 1 (grayscale) or 3 (RGB).
+        alpha: Its transparency, uint8 (H, W), kept as PNG, WebP or TIFF; as JPEG or BMP, the image is composited on
+            white.
+        metadata: What goes into the file besides, as far as the format has room for it.
 
     Raises:
-        ValueError: If the image is not such a tensor or the suffix is not in `EXTENSIONS`.
+        ValueError: If the image or its alpha is not such a tensor or the suffix is not in `WRITTEN`.
         OSError: If the file cannot be written; an old one is left as it was.
     """
     path = Path(path)
     _check_uint8(image, 3)
     if image.shape[0] not in (1, 3) or 0 in image.shape:
         raise ValueError(f"image has shape {tuple(image.shape)}, not (1 or 3, H, W)")
-    format = EXTENSIONS.get(path.suffix.lower())
+    format = WRITTEN.get(path.suffix.lower())
     if format is None:
-        raise ValueError(f"cannot write {str(path)!r}: its suffix is none of {', '.join(EXTENSIONS)}")
+        raise ValueError(f"cannot write {str(path)!r}: its suffix is none of {', '.join(WRITTEN)}")
     pixels = image.detach().cpu().permute(1, 2, 0).contiguous().numpy()
     picture = Image.fromarray(pixels[..., 0] if image.shape[0] == 1 else pixels)
-    partial = path.parent / f".{secrets.token_hex(8)}.partial"
+    if alpha is not None:
+        keeps = format in ("PNG", "WEBP", "TIFF")
+        picture = with_alpha(picture, alpha) if keeps else on_white(picture, _mask(alpha))
+    options = _LOSSLESS.get(format, {}) | ({} if metadata is None else save_options(metadata, format, picture.size))
+    partial = path.parent / f".{secrets.token_hex(8)}.partial"  # as `clear_partials` knows it
     try:
         with open(partial, "xb") as file:
-            picture.save(file, format=format, **_LOSSLESS.get(format, {}))
+            picture.save(file, format=format, **options)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def with_alpha(picture: Image.Image, alpha: Tensor) -> Image.Image:
+    """An L or RGB image with transparency, uint8 (H, W): LA or RGBA."""
+    picture = picture.copy()
+    picture.putalpha(_mask(alpha))
+    return picture
+
+
+def on_white(picture: Image.Image, mask: Image.Image) -> Image.Image:
+    """An L or RGB image composited on white."""
+    flat = Image.new(picture.mode, picture.size, "white")
+    flat.paste(picture, mask=mask)
+    return flat
+
+
+def _mask(alpha: Tensor) -> Image.Image:
+    _check_uint8(alpha, 2)
+    return Image.fromarray(alpha.detach().cpu().contiguous().numpy())
+
+
+def clear_partials(folders: Iterable[Path]) -> None:
+    """Remove what `write_image` left in these folders where it was killed: files of its names that nobody has written
+    to for a minute. What can't be listed or removed stays."""
+    latest = time.time() - ABANDONED_AFTER
+    for folder in folders:
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                if _PARTIAL.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                    with suppress(OSError):
+                        if entry.stat(follow_symlinks=False).st_mtime < latest:
+                            os.unlink(entry.path)
 
 
 def _check_uint8(image: Tensor, dimensions: int) -> None:

@@ -1,13 +1,14 @@
 """One domain of small square images: MNIST, USPS, or a folder of images of one's own; training and test images."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from unit.config.data import SIZES, ImagesConfig
 from unit.data.batches import DataError
+from unit.data.decoding import Decoded
 from unit.data.digits import MNIST_FILES, USPS_FILE, Digits, read_digits
 from unit.data.domain import Domain, Reader, array_domain, domain_of_files
 from unit.data.images import find_images
@@ -107,7 +108,7 @@ class Square:
     def __init__(self, read: Reader) -> None:
         self.read = read
 
-    def __call__(self, path: Path) -> Tensor:
-        image, size = self.read(path), self.read.size
-        top, left = ((side - size) // 2 for side in image.shape[1:])
-        return image[:, top : top + size, left : left + size]
+    def __call__(self, path: Path) -> Decoded:
+        decoded, size = self.read(path), self.read.size
+        top, left = ((side - size) // 2 for side in decoded.pixels.shape[1:])
+        return replace(decoded, pixels=decoded.pixels[:, top : top + size, left : left + size])

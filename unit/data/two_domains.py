@@ -7,8 +7,10 @@ same pairs, and both sides of a pair share their crop and their mirroring. So th
 same on any number of processes, and no batch is ever partial.
 """
 
+import sys
 from abc import abstractmethod
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,20 +21,24 @@ from unit import draws
 from unit.config.data import TwoDomainsConfig
 from unit.data.augmentation import augment
 from unit.data.batches import Batches, DataError, Shard
+from unit.data.decoding import ImageError
 from unit.data.domain import Domain, Reader, domain_of_files, is_list
 from unit.data.sets.recipes import how_to_get
+from unit.text import one_line
 
 DRAWS_PER_IMAGE = 10
 """Uniform numbers that come with each image: two place its crop, the rest serve augmentation (augmentation.py)."""
 
 
 class StoredBatch(NamedTuple):
-    """A process's part of one step: crops, uint8 (B, C, size, size), and their uniform draws, float32 (B, 10)."""
+    """A process's part of one step: crops, uint8 (B, C, size, size), their uniform draws, float32 (B, 10), and lines on
+    images that could not be read any more."""
 
     x_a: Tensor
     x_b: Tensor
     u_a: Tensor
     u_b: Tensor
+    broken: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,7 @@ class TwoDomainBatches(Batches[StoredBatch, TranslationBatch]):
         self.complaints = a.complaints + b.complaints
         self.workers = 0 if a.in_memory and b.in_memory else config.workers
         self.images_per_step = 2 * shard.batch_size
+        self.named: set[str] = set()
 
     @abstractmethod
     def __getitem__(self, number: int) -> StoredBatch:
@@ -111,6 +118,10 @@ class TwoDomainBatches(Batches[StoredBatch, TranslationBatch]):
 
     def prepare(self, stored: StoredBatch, number: int, device: torch.device) -> TranslationBatch:
         on_gpu = device.type == "cuda"
+        for line in stored.broken:
+            if line not in self.named:
+                self.named.add(line)
+                print(f"{one_line(line)}; another image takes its place", file=sys.stderr, flush=True)
 
         def augmented(x: Tensor, u: Tensor) -> Tensor:
             x, u = (tensor.to(device, non_blocking=True) for tensor in (x, u))
@@ -125,11 +136,11 @@ class TwoDomainBatches(Batches[StoredBatch, TranslationBatch]):
         seed = self.shard.seed
         return torch.stack([draws.uniforms(DRAWS_PER_IMAGE, seed, "augment", key, step, p) for p in positions])
 
-    def crops(self, domain: Domain, indices: list[int], uniforms: Tensor) -> Tensor:
-        """The images' random squares: uint8 (B, C, size, size)."""
+    def crops(self, domain: Domain, indices: list[int], uniforms: Tensor, broken: list[str]) -> Tensor:
+        """The images' random squares: uint8 (B, C, size, size). `broken` gets a line on each that can't be read."""
         size, crops = self.config.size, []
         for index, u in zip(indices, uniforms, strict=True):
-            image = domain[index]
+            image = readable(domain, index, broken)
             top, left = (int(u[axis] * (side - size + 1)) for axis, side in enumerate(image.shape[1:]))
             crops.append(image[:, top : top + size, left : left + size])
         return torch.stack(crops)
@@ -145,20 +156,23 @@ class UnpairedBatches(TwoDomainBatches):
     def __getitem__(self, number: int) -> StoredBatch:
         step, positions = self.shard.step(number), self.shard.positions(number)
         u_a, u_b = (self.uniforms(key, step, positions) for key in "ab")
+        broken: list[str] = []
         i_a = self.shard.indices(len(self.a), "a", step, positions)
         i_b = self.shard.indices(len(self.b), "b", step, positions)
-        return StoredBatch(self.crops(self.a, i_a, u_a), self.crops(self.b, i_b, u_b), u_a, u_b)
+        x_a, x_b = self.crops(self.a, i_a, u_a, broken), self.crops(self.b, i_b, u_b, broken)
+        return StoredBatch(x_a, x_b, u_a, u_b, tuple(broken))
 
 
 class PairedBatches(TwoDomainBatches):
     """Image i of domain a belongs to image i of domain b: they have the same name and size, and share every draw.
 
-    Raises DataError where names or sizes differ.
+    An image whose partner can't be used is left out. Raises DataError where names or sizes differ.
     """
 
     def __init__(self, a: Domain, b: Domain, config: TwoDomainsConfig, shard: Shard) -> None:
+        a, b = without_partners_of(a, b.left_out, "a"), without_partners_of(b, a.left_out, "b")
         super().__init__(a, b, config, shard)
-        keys_a, keys_b = ([Path(name).with_suffix("").as_posix() for name in domain.names] for domain in (a, b))
+        keys_a, keys_b = (keys(domain.names) for domain in (a, b))
         if keys_a != keys_b:
             lone = sorted(set(keys_a) ^ set(keys_b))
             what = f"{lone[0]} is in one of them only" if lone else "their names come in another order"
@@ -173,14 +187,58 @@ class PairedBatches(TwoDomainBatches):
         step, positions = self.shard.step(number), self.shard.positions(number)
         u = self.uniforms("pair", step, positions)
         indices = self.shard.indices(len(self.a), "pair", step, positions)
-        return StoredBatch(self.crops(self.a, indices, u), self.crops(self.b, indices, u), u, u)
+        broken: list[str] = []
+        indices = [readable_pair(self.a, self.b, index, broken) for index in indices]
+        x_a, x_b = self.crops(self.a, indices, u, broken), self.crops(self.b, indices, u, broken)
+        return StoredBatch(x_a, x_b, u, u, tuple(broken))
+
+
+def readable(domain: Domain, index: int, broken: list[str]) -> Tensor:
+    """The image of that number, or, where it broke or vanished since the start, the next that can be read; `broken`
+    gets a line on each that can't. Raises DataError where there is none."""
+    for number in range(len(domain)):
+        try:
+            return domain[(index + number) % len(domain)]
+        except (ImageError, DataError) as error:
+            broken.append(str(error))
+    raise DataError(f"no image can be read any more, the first: {broken[0]}")
+
+
+def readable_pair(a: Domain, b: Domain, index: int, broken: list[str]) -> int:
+    """The same for a pair, of which both must be readable: its number."""
+    for number in range(len(a)):
+        place = (index + number) % len(a)
+        try:
+            if a[place].shape[1:] == b[place].shape[1:]:
+                return place
+        except (ImageError, DataError) as error:
+            broken.append(str(error))
+    raise DataError("no pair can be read any more")
+
+
+def keys(names: Sequence[str]) -> list[str]:
+    """What the names of pairs have in common: all but their suffixes."""
+    return [Path(name).with_suffix("").as_posix() for name in names]
+
+
+def without_partners_of(domain: Domain, left_out: Sequence[str], name: str) -> Domain:
+    """The domain of this name without the partners of those left out on the other side, and with a line on them."""
+    lone = set(keys(left_out))
+    partners = [own for own, key in zip(domain.names, keys(domain.names), strict=True) if key in lone]
+    if not partners:
+        return domain
+    if len(partners) == len(domain):
+        raise DataError(f"data: no pair can be used; none of the {len(domain)} images of {name} has its partner")
+    count = "1 image" if len(partners) == 1 else f"{len(partners)} images"
+    line = one_line(f"{count} of {name} left out for want of a partner: {', '.join(map(repr, partners))}")
+    return replace(domain.without(partners), complaints=[*domain.complaints, line])
 
 
 def center_crops(domain: Domain, count: int, size: int) -> Tensor:
     """The centers of a few images, evenly spaced in their order; the first again where there are fewer."""
     crops = []
     for number in range(min(count, len(domain))):
-        image = domain[number * len(domain) // min(count, len(domain))]
+        image = readable(domain, number * len(domain) // min(count, len(domain)), [])
         top, left = ((side - size) // 2 for side in image.shape[1:])
         crops.append(image[:, top : top + size, left : left + size])
     return torch.stack(crops + crops[:1] * (count - len(crops)))

@@ -14,7 +14,7 @@ from unit.data.one_domain import open_images
 from unit.evaluation import METRICS
 from unit.evaluation.metric import Figures, Metric
 from unit.evaluation.sets import EvaluationSet, ImageSet, TranslationSet
-from unit.models.base import ImageTranslator, Model
+from unit.models.base import ImageTranslator, Model, Resize
 from unit.models.folder import load_model
 from unit.registry import look_up
 
@@ -26,7 +26,7 @@ def evaluate(
     *,
     metrics: Sequence[str] | None = None,
     root: str | Path | None = None,
-    resize: int | None = None,
+    resize: Resize = None,
     split: Split = "test",
     seed: int = 0,
 ) -> dict[str, Figures]:
@@ -37,7 +37,8 @@ def evaluate(
         metrics: their names, as in `unit.evaluation.METRICS`; by default all that apply to the model and the data.
         root: where the data lies; by default where the run's did. Of a translator, the folder that holds testA and
             testB (and trainA and trainB, for the classifier).
-        resize: of a translator: scale images to this shorter side; by default they keep their size.
+        resize: of a translator: scale images to this shorter side; by default to that of its training, if any; "keep"
+            keeps their sizes.
         split: of an autoencoder: the test images, or the training images that data.held_out set aside.
         seed: of whatever a metric draws.
 
@@ -89,7 +90,7 @@ def open_set(
     folder: Path,
     *,
     root: str | Path | None = None,
-    resize: int | None = None,
+    resize: Resize = None,
     split: Split = "test",
     seed: int = 0,
 ) -> EvaluationSet:

@@ -51,7 +51,7 @@ def pairing_of(run: Path | None) -> Pairing | None:
         if not isinstance(data, TwoDomainsConfig):
             return None
         names = [
-            [PurePath(name).with_suffix("").as_posix() for name, _ in list_sources(folders)]
+            [PurePath(name).with_suffix("").as_posix() for name, _ in list_sources(folders)[0]]
             for folders in training_folders(data)
         ]
     except (ValueError, OSError):

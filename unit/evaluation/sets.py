@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from unit.data.decoding import read_image
+from unit.data.decoding import decode_image
 from unit.data.domain import Domain
 from unit.data.images import find_images, to_float, to_uint8
 from unit.inference.translator import Translator
 from unit.models.autoencoder import ImageAutoencoder
-from unit.models.base import REVERSED, Direction, ImageTranslator, Model
+from unit.models.base import REVERSED, Direction, ImageTranslator, Model, Resize
 
 BATCH = 500
 TRANSLATED_AT_ONCE = 8
@@ -26,22 +26,21 @@ class TranslationSet:
     Args:
         model: the translator.
         root: the folder that holds testA and testB (and trainA and trainB, for metrics that learn).
-        resize: scale images to this shorter side; by default they keep their sizes.
+        resize: scale images to this shorter side; by default as the model's training did; "keep" keeps their sizes.
         seed: of whatever a metric draws.
         run: the model's run, if it is one's.
 
-    Images are lists of uint8 (C, H, W), in the order of their names. Raises FileNotFoundError or ValueError where a
-    folder is missing or empty.
+    `scaled` are the files that were scaled as they were loaded. Images are lists of uint8 (C, H, W), in the order of
+    their names. Raises FileNotFoundError or ValueError where a folder is missing or empty.
     """
 
     def __init__(
-        self, model: ImageTranslator, root: Path, *, resize: int | None = None, seed: int = 0, run: Path | None = None
+        self, model: ImageTranslator, root: Path, *, resize: Resize = None, seed: int = 0, run: Path | None = None
     ) -> None:
         self.model, self.translator = model, Translator(model)
-        if resize is not None and resize < 1:
-            raise ValueError(f"resize: expected at least 1, got {resize}")
         self.root, self.seed, self.run = root.expanduser(), seed, run
-        self.resize = resize
+        self.resize = model.shorter_side(resize)
+        self.scaled: set[Path] = set()
         self._translated: dict[Direction, list[Tensor]] = {}
         self._round_trips: dict[Direction, list[Tensor]] = {}
 
@@ -59,7 +58,13 @@ class TranslationSet:
     def load(self, folder: str) -> list[Tensor]:
         """The images of root/folder, with the channels that the model wants of that domain."""
         channels = self.model.images.channels(folder[-1].lower())
-        return [read_image(path, channels=channels, resize=self.resize) for path in self.paths(folder)]
+        images = []
+        for path in self.paths(folder):
+            decoded = decode_image(path, channels=channels, resize=self.resize)
+            images.append(decoded.pixels)
+            if decoded.scaled:
+                self.scaled.add(path)
+        return images
 
     @cached_property
     def test_a(self) -> list[Tensor]:

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from unit.data.decoding import decode_picture, read_image
-from unit.data.images import to_float, to_uint8
+from unit.data.decoding import Decoded, decode_image, decode_picture, turn_upright
+from unit.data.images import to_float, to_uint8, with_alpha
 from unit.memory import free_memory, is_out_of_memory
 from unit.models.base import REVERSED, Direction, ImageTranslator
 from unit.models.folder import load_translator
@@ -49,7 +49,7 @@ class Translator:
 
         Returns:
             The kind and size that came in, with the target domain's channels; for a path, a PIL image; for a list, a
-            list. Tensors come back on their device.
+            list. PIL images keep their alpha, and tensors come back on their device.
 
         Raises:
             ValueError: a direction that the model does not have, another kind, dtype, shape or range.
@@ -69,12 +69,13 @@ class Translator:
             case str() | Path():
                 if not Path(image).exists():
                     raise FileNotFoundError(f"no such image: {str(image)!r}")
-                return to_pil(
-                    self.translate_bytes(read_image(image, channels=channels)[None], direction, cycle=cycle)[0]
-                )
+                return self._decoded(decode_image(image, channels=channels, keep_alpha=True), direction, cycle=cycle)
             case Image.Image():
-                x = decode_picture(image.copy(), channels)
-                return to_pil(self.translate_bytes(x[None], direction, cycle=cycle)[0])
+                picture = image.copy()
+                turn_upright(picture)
+                return self._decoded(
+                    decode_picture(picture, channels=channels, keep_alpha=True), direction, cycle=cycle
+                )
             case np.ndarray():
                 return self._array(image, direction, cycle=cycle)
             case Tensor():
@@ -88,6 +89,10 @@ class Translator:
         self.model.check_direction(direction)
         if cycle:
             self.model.check_direction(REVERSED[direction])
+
+    def _decoded(self, image: Decoded, direction: Direction, *, cycle: bool) -> Image.Image:
+        y = to_pil(self.translate_bytes(image.pixels[None], direction, cycle=cycle)[0])
+        return y if image.alpha is None else with_alpha(y, image.alpha)
 
     def _array(self, image: np.ndarray[Any, Any], direction: Direction, *, cycle: bool) -> np.ndarray[Any, Any]:
         channels = self.model.in_channels(direction)
@@ -157,6 +162,8 @@ class Translator:
             if not isinstance(error, ValueError) and not is_out_of_memory(error):
                 raise
             reason = str(error) or type(error).__name__
+            if is_out_of_memory(error):
+                reason = f"{reason.splitlines()[0]}; scale it first with --resize N, to a shorter side of N pixels"
         if len(images) == 1:
             return [reason]
         return [one for image in torch.split(images, 1) for one in self.try_each(image, direction, cycle=cycle)]

@@ -10,6 +10,7 @@ import torchvision
 from torch import Tensor, nn
 
 RELU5_3 = 30  # how many of torchvision's VGG16 layers end with relu5_3
+POOL4 = 23  # the pooling before conv5, which is left out: features at an eighth of the image's size
 MIN_SIZE = 32
 """The least height and width of an image, in pixels."""
 
@@ -38,11 +39,16 @@ class PerceptualDistance(nn.Module):
         return F.instance_norm(self.features((x - self.mean) / self.std))
 
 
+def without_pool4(layers: nn.Sequential) -> nn.Sequential:
+    """VGG16's layers without the pooling before conv5, as UNIT's 2018 release takes them."""
+    return nn.Sequential(*(layer for number, layer in enumerate(layers) if number != POOL4))
+
+
 def _vgg16_features() -> nn.Module:
     weights = torchvision.models.VGG16_Weights.IMAGENET1K_V1
     try:
-        features: nn.Module = torchvision.models.vgg16(weights=weights).features[:RELU5_3]
-        return features
+        layers = torchvision.models.vgg16(weights=weights).features[:RELU5_3]
+        return without_pool4(layers)
     except OSError as error:
         folder = f"{torch.hub.get_dir()}/checkpoints"
         raise FileNotFoundError(

@@ -18,8 +18,10 @@ from unit.data.images import to_float, to_uint8
 from unit.data.sets.prepare import draw_toymaps
 from unit.data.two_domains import PairedBatches, TranslationBatch, TwoDomainBatches, UnpairedBatches, open_domains
 from unit.losses.gan import GanKind, discriminator_loss
+from unit.memory import check_batch
 from unit.methods.base import Method, Phase, detached, named_domains, sum_of
 from unit.models.base import REVERSED, ImageTranslator, Model, TranslatedImages
+from unit.networks.blocks import Init
 
 SAMPLES = 4
 """Images of each domain in a sample grid."""
@@ -43,6 +45,8 @@ class DiscriminatorConfig:
     """how many of the last layers the two domains share (0: none; layers + 1: all)"""
     spectral_norm: bool = False
     """spectral normalization of every layer"""
+    init: Init | None = None
+    """how its weights are drawn (null: as model.init says)"""
 
     def __post_init__(self) -> None:
         within("discriminator.width", self.width, 1, 4096)
@@ -69,6 +73,10 @@ class TranslationMethod(Method[TranslationBatch]):
     """A method whose model is an ImageTranslator; `paired` says whether image i of a belongs to image i of b."""
 
     paired: ClassVar[bool] = False
+
+    @classmethod
+    def check(cls, config: Any, shard: Shard) -> None:
+        check_batch(len(shard.positions(0)), (config.data.channels + config.data.channels_of_b) * config.data.size**2)
 
     @classmethod
     def prepare_data(cls, config: Any) -> None:

@@ -108,8 +108,7 @@ def build(config: UnitConfig) -> tuple[UnitTranslator, Discriminators]:
         images.channels_a,
         images.channels_b,
         padding=model.padding,
-        init=model.init,
-        **asdict(config.discriminator),
+        **asdict(config.discriminator) | {"init": config.discriminator.init or model.init},
     )
 
 
@@ -167,6 +166,7 @@ class Unit(TranslationMethod):
 
     @classmethod
     def check(cls, config: UnitConfig, shard: Shard) -> None:
+        super().check(config, shard)
         with torch.device("meta"):
             check_size(build(config), config.images)
 

@@ -18,6 +18,8 @@ from unit.config.schema import parse_section
 from unit.models import MODELS
 
 Direction = Literal["a2b", "b2a"]
+Resize = int | Literal["keep"] | None
+"""The shorter side to which images are scaled, in pixels; "keep": their own; None: that of the model's training."""
 REVERSED: dict[Direction, Direction] = {"a2b": "b2a", "b2a": "a2b"}
 
 
@@ -135,6 +137,19 @@ class ImageTranslator(Model, ABC):
         """Raise ValueError unless the model has that direction."""
         if direction not in self.directions:
             raise ValueError(f"direction: expected {' or '.join(self.directions)}, got {direction!r}")
+
+    def shorter_side(self, resize: Resize) -> int | None:
+        """The shorter side to which images are scaled before they are translated, in pixels, or None for their own.
+
+        Raises ValueError for what is neither a number of pixels nor "keep".
+        """
+        if resize is None:
+            return self.images.resize
+        if resize == "keep":
+            return None
+        if isinstance(resize, bool) or not isinstance(resize, int) or resize < 1:
+            raise ValueError(f"resize: expected a number of pixels of at least 1, or 'keep', got {resize!r}")
+        return resize
 
     def in_channels(self, direction: Direction) -> Channels:
         """Channels of the images that go in."""

@@ -5,6 +5,7 @@ Of a run that has not finished, its newest checkpoint serves as one; so does a c
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,22 +50,8 @@ def load_model(folder: str | Path, *, device: torch.device | str = "cpu") -> Mod
         FileNotFoundError: there is no model.
         CheckpointError: the folder is damaged, of another version, or of a model that this version does not know.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"no model: {folder} is not a folder")
-    saved = weights.checkpoints_of(folder)
-    finished = read_description(folder / "config.json") if (folder / "config.json").is_file() else None
-    if weights.is_step_folder(folder) or (folder / "manifest.json").is_file():
-        model = load_checkpoint(folder)
-    elif finished is not None and (not saved or finished["step"] >= weights.step_of(saved[-1])):
-        model = load_finished(folder, finished)
-    elif saved:
-        model = load_checkpoint(saved[-1])
-    else:
-        raise FileNotFoundError(
-            f"no model in {folder}: it has neither config.json (a model) nor checkpoints/ (a run that has saved)"
-        )
-    return model.to(device).eval().requires_grad_(False)
+    found = find_weights(Path(folder))
+    return build(found).to(device).eval().requires_grad_(False)
 
 
 def load_translator(folder: str | Path, *, device: torch.device | str = "cpu") -> ImageTranslator:
@@ -75,6 +62,54 @@ def load_translator(folder: str | Path, *, device: torch.device | str = "cpu") -
             f"{folder} holds no translator but a model {model.name}; `unit plot` and `unit evaluate` take it"
         )
     return model
+
+
+@dataclass(frozen=True)
+class FoundWeights:
+    """A model's description and tensors, where they lie, and the checkpoint, if they are one's."""
+
+    description: dict[str, Any]
+    tensors: dict[str, Tensor]
+    described_at: Path
+    weights_at: Path
+    checkpoint: Path | None
+
+
+def find_weights(folder: Path) -> FoundWeights:
+    """The newest weights of a folder, as `load_model` says; raises what it does."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no model: {folder} is not a folder")
+    if weights.is_step_folder(folder) or (folder / "manifest.json").is_file():
+        return checkpoint_weights(folder)
+    saved = weights.checkpoints_of(folder)
+    finished = read_description(folder / "config.json") if (folder / "config.json").is_file() else None
+    if finished is not None and (not saved or finished["step"] >= weights.step_of(saved[-1])):
+        path = folder / "model.safetensors"
+        if not path.is_file():
+            raise CheckpointError(f"{folder}: model.safetensors is missing")
+        return FoundWeights(finished, read(path), folder / "config.json", path, saved[-1] if saved else None)
+    if saved:
+        return checkpoint_weights(saved[-1])
+    raise FileNotFoundError(
+        f"no model in {folder}: it has neither config.json (a model) nor checkpoints/ (a run that has saved)"
+    )
+
+
+def checkpoint_weights(folder: Path) -> FoundWeights:
+    """The moving average (or the last weights, where there is none) in a checkpoint."""
+    manifest = weights.read_manifest(folder)
+    name = "average.safetensors" if "average.safetensors" in manifest["files"] else "model.safetensors"
+    path = weights.verified(folder, name, manifest)
+    description = read_description(weights.verified(folder, "config.json", manifest))
+    return FoundWeights(description, read(path), folder / "config.json", path, folder)
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """A safetensors file's tensors; raises CheckpointError."""
+    try:
+        return weights.read_tensors(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
 
 
 def read_description(path: Path) -> dict[str, Any]:
@@ -92,44 +127,21 @@ def read_description(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: not a model's description ({error})") from error
 
 
-def load_finished(folder: Path, description: dict[str, Any]) -> Model:
-    path = folder / "model.safetensors"
-    if not path.is_file():
-        raise CheckpointError(f"{folder}: model.safetensors is missing")
-    try:
-        tensors = weights.read_tensors(path)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from error
-    return build(description, tensors, folder / "config.json", path)
-
-
-def load_checkpoint(folder: Path) -> Model:
-    """The moving average (or the last weights, where there is none) in a checkpoint."""
-    manifest = weights.read_manifest(folder)
-    name = "average.safetensors" if "average.safetensors" in manifest["files"] else "model.safetensors"
-    path = weights.verified(folder, name, manifest)
-    description = read_description(weights.verified(folder, "config.json", manifest))
-    try:
-        tensors = weights.read_tensors(path)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"checkpoint {folder} is damaged: {error}") from error
-    return build(description, tensors, folder / "config.json", path)
-
-
-def build(description: dict[str, Any], tensors: dict[str, Tensor], source: Path, weights_at: Path) -> Model:
-    """The described model with these weights; raises CheckpointError where it is none, and where they are not its,
+def build(found: FoundWeights) -> Model:
+    """The model with these weights; raises CheckpointError where its description is none, and where they are not its,
     before memory is taken for it."""
+    description = found.description
     try:
         kind = find_model(str(description.get("model")))
         config = description.get("config")
         if not isinstance(config, dict):
             raise ConfigError(f"config: expected sections, got {config!r}")
         with torch.device("meta"):
-            weights.check_fit(kind.from_config(config), tensors, weights_at)
+            weights.check_fit(kind.from_config(config), found.tensors, found.weights_at)
         model = kind.from_config(config)
     except CheckpointError:
         raise
     except ValueError as error:
-        raise CheckpointError(f"{source}: not a model's description ({error})") from error
-    weights.fill(model, tensors, weights_at)
+        raise CheckpointError(f"{found.described_at}: not a model's description ({error})") from error
+    weights.fill(model, found.tensors, found.weights_at)
     return model

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from unit.evaluation.evaluate import open_set
 from unit.evaluation.sets import TranslationSet
+from unit.models.base import Resize
 from unit.report import autoencoder
 from unit.report.codes import plot_codes
 
@@ -13,7 +14,7 @@ def plot(
     output: str | Path,
     *,
     root: str | Path | None = None,
-    resize: int | None = None,
+    resize: Resize = None,
     overwrite: bool = False,
 ) -> list[Path]:
     """Write the pictures of a model into a folder, each named after what it shows; returns their paths.
@@ -22,7 +23,8 @@ def plot(
         model: a model's folder, a run's, or one of a run's checkpoints.
         output: the folder.
         root: where the data lies; by default where the run's did.
-        resize: of a translator: scale images to this shorter side.
+        resize: of a translator: scale images to this shorter side; by default to that of its training, if any; "keep"
+            keeps their sizes.
         overwrite: replace pictures that are there.
 
     Raises:
@@ -32,5 +34,5 @@ def plot(
     images = open_set(Path(model), root=root, resize=resize)
     output = Path(output)
     if isinstance(images, TranslationSet):
-        return plot_codes(images.model, images.root, output, resize=resize, overwrite=overwrite)
+        return plot_codes(images.model, images.root, output, resize=images.resize, overwrite=overwrite)
     return autoencoder.plot(images.model, images.images, output, overwrite=overwrite)

@@ -40,7 +40,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         for name, tensors in checkpoint.tensors.items():
             save_file(tensors, staging / f"{name}.safetensors")
         (staging / "config.json").write_text(json.dumps(checkpoint.description, indent=1) + "\n")
-        files = {path.name: weights.sha256(path) for path in sorted(staging.iterdir())}
+        files = {path.name: weights.stamp(path) for path in sorted(staging.iterdir())}
         manifest: dict[str, Any] = {"format": weights.FORMAT, "scalars": checkpoint.scalars, "files": files}
         manifest["sha256"] = weights.seal(manifest)
         (staging / "manifest.json").write_text(json.dumps(manifest, indent=1))
@@ -69,11 +69,18 @@ def load(folder: Path) -> Checkpoint:
 def prune(run: Path, keep: int) -> None:
     """Delete all but the newest `keep` checkpoints, and what an interrupted save left."""
     for folder in [*checkpoints_of(run)[:-keep], *(run / "checkpoints").glob(".step-*.partial")]:
-        shutil.rmtree(folder)
+        if folder.is_symlink():  # moved to another disk by hand: what it leads to is not ours to delete
+            folder.unlink()
+        else:
+            shutil.rmtree(folder)
+
+
+ADAM_STATE = ("exp_avg", "exp_avg_sq", "step")
+"""What Adam keeps for each parameter that it has stepped: two moments of its shape, and a count."""
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An optimizer's moments as `parameter number.name`."""
+    """An optimizer's moments as `parameter number.name`; its options are the config's to say."""
     state = optimizer.state_dict()["state"]
     return {
         f"{number}.{name}": value.detach().contiguous().cpu()
@@ -82,26 +89,42 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
-def optimizer_scalars(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
-    """An optimizer's options, with numbers in place of parameters."""
-    return list(optimizer.state_dict()["param_groups"])
-
-
-def fill_optimizer(
-    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], groups: list[dict[str, Any]]
+def check_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], stepped: int, source: Path
 ) -> None:
-    """The inverse of `optimizer_tensors` and `optimizer_scalars`.
+    """Raise CheckpointError unless these are the moments of `stepped` of Adam's parameters, which is all or none."""
+    parameters = parameters_of(optimizer)
+    if type(stepped) is not int or stepped not in (0, len(parameters)):
+        raise CheckpointError(f"{source} is damaged: {stepped!r} of {len(parameters)} parameters have moments")
+    expected = {f"{number}.{name}" for number in range(stepped) for name in ADAM_STATE}
+    if expected != tensors.keys():
+        odd = min(expected ^ tensors.keys())
+        what = "lacks" if odd in expected else "has"
+        raise CheckpointError(f"{source} {what} {odd}: it is of another model or damaged")
+    for key, value in tensors.items():
+        number, _, name = key.partition(".")
+        parameter = parameters[int(number)]
+        shape = torch.Size() if name == "step" else parameter.shape
+        fits = value.is_floating_point() if name == "step" else value.dtype == parameter.dtype
+        if not fits or value.shape != shape or not value.isfinite().all():
+            expectation = f"expected finite {parameter.dtype} {tuple(shape)}"
+            raise CheckpointError(f"{source}: {key} is {value.dtype} {tuple(value.shape)}; {expectation}")
+
+
+def fill_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """The inverse of `optimizer_tensors`, of tensors that were checked.
 
     Moments are laid out in memory as their parameter is: a fused Adam pairs numbers by where they lie.
     """
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    parameters = parameters_of(optimizer)
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         number, name = key.split(".", 1)
         parameter = parameters[int(number)]
-        if value.shape == parameter.shape:  # the count of steps is a scalar
-            value = torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(value)
-        state.setdefault(int(number), {})[name] = value
-    for group in groups:
-        group["betas"] = tuple(group["betas"])
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
+        own = torch.empty_like(value if name == "step" else parameter, dtype=value.dtype, device=value.device)
+        state.setdefault(int(number), {})[name] = own.copy_(value)  # none stays mapped to the file
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def parameters_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

@@ -2,16 +2,18 @@
 
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
-from accelerate.utils import GradientAccumulationPlugin, ProjectConfiguration, parse_flag_from_env
+from accelerate.utils import GradientAccumulationPlugin, ProjectConfiguration, gather_object, parse_flag_from_env
 
-from unit.config.base import Config, ConfigError
+from unit.config.base import Config, ConfigError, Precision
 from unit.data.batches import Shard
+from unit.training.signals import OrphanWatch
 
 
 def start_accelerator(config: Config, run: Path) -> Accelerator:
@@ -27,18 +29,18 @@ def start_accelerator(config: Config, run: Path) -> Accelerator:
                 f"{scheme} would divide the networks over the processes, but they are trained and saved whole here; "
                 "launch plain processes (torchrun, or accelerate launch --multi_gpu)"
             )
-    precision = config.train.precision
-    if precision == "auto":
-        precision = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
+    check_accumulation(config.train.accumulation)
+    precision, _ = choose_precision(config.train.precision)
     AcceleratorState._reset_state()  # of an earlier training in this process, which may have had another precision
     try:
-        accelerator = Accelerator(
-            mixed_precision="no" if precision == "fp32" else precision,
-            log_with=None if tracker == "none" else tracker,
-            project_config=ProjectConfiguration(project_dir=str(run), logging_dir=str(run)),
-            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),  # train.accumulation is our own
-            kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
-        )
+        with OrphanWatch():
+            accelerator = Accelerator(
+                mixed_precision="no" if precision == "fp32" else precision,
+                log_with=None if tracker == "none" else tracker,
+                project_config=ProjectConfiguration(project_dir=str(run), logging_dir=str(run)),
+                gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),  # train.accumulation is our own
+                kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
+            )
     except (ValueError, ImportError) as error:
         raise ConfigError(f"train.precision {precision} or run.tracker {tracker}: {error}") from error
     launched = int(os.environ.get("WORLD_SIZE", "1"))
@@ -48,6 +50,43 @@ def start_accelerator(config: Config, run: Path) -> Accelerator:
             "alone; on CPUs set the environment variable ACCELERATE_USE_CPU=true"
         )
     return accelerator
+
+
+def choose_precision(wanted: Precision) -> tuple[Literal["fp32", "bf16", "fp16"], str]:
+    """The precision of a training, and why: the config's; for `auto` what `accelerate launch` says, else bf16 on a GPU
+    or a CPU that has it natively, and fp32 on others. Raises ConfigError for what the launcher alone knows."""
+    if wanted != "auto":
+        return wanted, "train.precision"
+    launched = os.environ.get("ACCELERATE_MIXED_PRECISION")
+    match launched:
+        case "no":
+            return "fp32", "the launcher's --mixed_precision"
+        case "bf16" | "fp16":
+            return launched, "the launcher's --mixed_precision"
+        case str():
+            raise ConfigError(f"--mixed_precision: expected no, bf16 or fp16, got {launched}; or set train.precision")
+    on_gpu = torch.cuda.is_available() and not parse_flag_from_env("ACCELERATE_USE_CPU")
+    if on_gpu:
+        native, device = torch.cuda.is_bf16_supported(), "this GPU"
+    else:
+        native, device = has_native_bf16(), "this CPU"
+    return ("bf16", f"native on {device}") if native else ("fp32", f"{device} has no native bf16")
+
+
+def has_native_bf16() -> bool:
+    """Whether this CPU multiplies bf16 by itself (AVX512-BF16 or AMX); where it does not, bf16 is slower than fp32."""
+    checks = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile"))
+    return any(check() for check in checks if check is not None)
+
+
+def check_accumulation(micro_batches: int) -> None:
+    """Raise ConfigError where the launcher wants another accumulation than the config, which alone decides."""
+    launched = os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")
+    if launched not in ("1", str(micro_batches)):
+        raise ConfigError(
+            f"--gradient_accumulation_steps: expected train.accumulation's {micro_batches}, got {launched}; "
+            f"--train.accumulation {launched} does what is wanted"
+        )
 
 
 def shard_of(config: Config, accelerator: Accelerator) -> Shard:
@@ -62,6 +101,20 @@ def shard_of(config: Config, accelerator: Accelerator) -> Shard:
     return Shard(
         config.run.seed, train.batch_size, train.accumulation, accelerator.process_index, accelerator.num_processes
     )
+
+
+def check_agreement(accelerator: Accelerator, mine: Mapping[str, Any], what: str) -> None:
+    """Raise ConfigError, on all processes, where one was started with other values by key than another."""
+    if accelerator.num_processes == 1:
+        return
+    given = gather_object([dict(mine)])
+    differing = sorted(
+        {key for one in given for key in given[0].keys() | one.keys() if one.get(key) != given[0].get(key)}
+    )
+    if differing:
+        key = differing[0]
+        values = ", ".join(str(one.get(key)) for one in given)
+        raise ConfigError(f"the processes of this training were started with different {what}: {key} is {values}")
 
 
 def agree_on_signal(signal: int, accelerator: Accelerator) -> int:

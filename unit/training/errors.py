@@ -1,6 +1,7 @@
 """How a training ends before its time."""
 
 from pathlib import Path
+from shlex import quote
 from signal import Signals
 
 
@@ -12,5 +13,7 @@ class Interrupted(Exception):  # noqa: N818
     """The training was asked to stop, and stopped after a whole step with a checkpoint."""
 
     def __init__(self, run: Path, step: int, signal: int) -> None:
-        super().__init__(f"stopped by {Signals(signal).name} after step {step}; --resume {run} goes on from there")
+        super().__init__(
+            f"stopped by {Signals(signal).name} after step {step}; --resume {quote(str(run))} goes on from there"
+        )
         self.run, self.step, self.signal = run, step, signal

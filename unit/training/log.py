@@ -1,7 +1,12 @@
 """What a training says on its way: the first line of the output, and the loss terms."""
 
+import hashlib
 import json
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +15,24 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from unit.config.base import Config
+from unit.config.schema import flat
 from unit.data.batches import Batches
+from unit.data.grid import Grid
+from unit.data.images import tile
 from unit.methods.base import Method, Phase
+from unit.training.distributed import choose_precision
 from unit.training.progress import Progress
 
 
 def headline(accelerator: Accelerator, batches: Batches[Any, Any], method: Method[Any], step: int) -> str:
     """What is being trained, on what: the first line of the output."""
     device = accelerator.device
+    _, reason = choose_precision(method.config.train.precision)
     on_gpu = device.type == "cuda"
     name = torch.cuda.get_device_name(device) if on_gpu else counted(torch.get_num_threads(), "thread")
     parts = [
         f"{device.type} ({name})",
-        accelerator.mixed_precision.replace("no", "fp32"),
+        f"{accelerator.mixed_precision.replace('no', 'fp32')} ({reason})",
         counted(accelerator.num_processes, "process", "processes"),
         batches.summary,
         *(
@@ -39,6 +49,43 @@ def counted(count: int, one: str, many: str | None = None) -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
 
 
+def start_tracker(accelerator: Accelerator, config: Config, run: Path, *, step: int) -> None:
+    """Start the tracker: a project, the run's name and config; of a resumed run what came after `step` is purged."""
+    options = {
+        "tensorboard": {"purge_step": step + 1 if step else None},
+        "wandb": {"name": run.name, "dir": str(run), "id": run_id(run), "resume": "allow"},
+        "mlflow": {"run_name": run.name},
+    }
+    tracker = config.run.tracker
+    # TensorBoard's own folder is named after the tracker; elsewhere it is the project.
+    name = tracker if tracker == "tensorboard" else config.run.project
+    accelerator.init_trackers(name, init_kwargs={tracker: options[tracker]})
+    if tracker != "tensorboard":
+        for each in accelerator.trackers:
+            each.store_init_configuration(flat(asdict(config)))
+
+
+@contextmanager
+def quiet_writers() -> Iterator[None]:
+    """Within this context a tracker's thread that can't write prints no traceback: the training says so in its line."""
+    before = threading.excepthook
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        if not isinstance(arguments.exc_value, OSError):
+            before(arguments)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+
+
+def run_id(run: Path) -> str:
+    """The run's id in a tracker that resumes runs: a function of its folder."""
+    return hashlib.sha256(str(run.resolve()).encode(errors="surrogateescape")).hexdigest()[:16]
+
+
 class Log:
     """The means of the loss terms since the last line: to metrics.jsonl, the tracker and the terminal."""
 
@@ -52,7 +99,7 @@ class Log:
         self.begun = self.last_time
         self.progress = Progress(steps=config.train.steps, start=step, shown=accelerator.is_main_process)
         if accelerator.log_with:
-            accelerator.init_trackers(config.run.tracker)
+            start_tracker(accelerator, config, run, step=step)
 
     def add(self, phases: list[Phase]) -> None:
         """Take note of the terms of one phase, one micro-batch after another."""
@@ -81,6 +128,15 @@ class Log:
         self.sums.clear()
         self.counts.clear()
         self.last_step, self.last_time = step, now
+
+    def show(self, step: int, grid: Grid) -> None:
+        """Hand a sample grid to trackers that show images."""
+        picture = tile(grid.images, columns=grid.columns).permute(1, 2, 0).numpy()
+        for tracker in self.accelerator.trackers:
+            if hasattr(tracker, "log_images"):
+                batch = {"samples": [picture]} if tracker.name == "wandb" else {"samples": picture[None]}
+                more = {} if tracker.name == "wandb" else {"dataformats": "NHWC"}
+                tracker.log_images(batch, step=step, **more)
 
     def close(self) -> None:
         """Leave the terminal as it was."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from signal import Signals
@@ -10,9 +11,9 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from torch.optim.lr_scheduler import LambdaLR
 
 from unit.config.base import Config, ConfigError
+from unit.config.schema import flat
 from unit.data.batches import Batches
 from unit.data.domain import Domain
 from unit.data.grid import Grid
@@ -20,12 +21,13 @@ from unit.data.images import write_grid
 from unit.methods import find_method
 from unit.methods.base import Method
 from unit.models.folder import save_model
-from unit.training.distributed import agree_on_signal, in_turn, lost_peer, shard_of, start_accelerator
+from unit.training.distributed import agree_on_signal, check_agreement, in_turn, lost_peer, shard_of, start_accelerator
 from unit.training.errors import Interrupted, RunError
 from unit.training.guards import FiniteCheck, check_finite, check_memory
-from unit.training.log import Log, headline
-from unit.training.optim import adam, moving_average, schedule
-from unit.training.run_folder import RunLock, begin, check_run, write_status
+from unit.training.initial import take_weights
+from unit.training.log import Log, headline, quiet_writers
+from unit.training.optim import adam, lr_factor, moving_average, set_lr
+from unit.training.run_folder import RunLock, begin, check_run, claim, write_status
 from unit.training.signals import StopFlag
 from unit.training.state import TrainingState
 from unit.training.step import micro_batches_of, rehearse, training_step
@@ -35,13 +37,31 @@ LOST_PEER = "another process of this training has ended; --resume goes on from t
 Domains = Mapping[str, Domain]
 
 
-def train(config: Config, *, resume: Path | None = None, auto: bool = False, domains: Domains | None = None) -> Path:
+@dataclass(frozen=True)
+class Beginning:
+    """What a training begins with; the arguments of `train`."""
+
+    resume: Path | None
+    auto: bool
+    init: Path | None
+    domains: Domains | None
+
+
+def train(
+    config: Config,
+    *,
+    resume: Path | None = None,
+    auto: bool = False,
+    init: Path | None = None,
+    domains: Domains | None = None,
+) -> Path:
     """Train, or go on with a run.
 
     Args:
         config: everything that defines the training.
         resume: a run, of which the newest checkpoint is taken, or one of its checkpoints.
         auto: a run to resume that has no checkpoint yet begins anew.
+        init: a model, run or checkpoint whose weights a new run begins with, as far as they fit.
         domains: images by domain in place of those that the config names.
 
     Returns:
@@ -55,7 +75,7 @@ def train(config: Config, *, resume: Path | None = None, auto: bool = False, dom
     run = Path(config.run.output)
     lock = RunLock(run)
     try:
-        return train_locked(config, run, lock, resume=resume, auto=auto, domains=domains)
+        return train_locked(config, run, lock, Beginning(resume, auto, init, domains))
     except Exception as error:
         if lost_peer(error):
             raise RunError(LOST_PEER) from error
@@ -64,54 +84,52 @@ def train(config: Config, *, resume: Path | None = None, auto: bool = False, dom
         lock.release()
 
 
-def train_locked(
-    config: Config, run: Path, lock: RunLock, *, resume: Path | None, auto: bool, domains: Domains | None
-) -> Path:
+def train_locked(config: Config, run: Path, lock: RunLock, beginning: Beginning) -> Path:
     """`train`, under a lock that it takes."""
     accelerator = start_accelerator(config, run)  # first, so that the others learn of it where one is refused
     device, main = accelerator.device, accelerator.is_main_process
+    check_agreement(accelerator, flat(asdict(config)) | {"method": config.method}, "configs")
     if main and (run / "config.yaml").is_file():  # a folder that is no run is left as it is
         lock.take()
-    newest = check_run(run, config, resume, auto=auto)
+    newest = check_run(run, config, beginning.resume, auto=beginning.auto)
     newest = broadcast_object_list([newest])[0]  # the main process's, which may have waited for an orphan's save
 
-    batches, method = set_up(config, accelerator, domains)
+    batches, method = set_up(config, accelerator, beginning.domains)
+    unfit = take_weights(method, beginning.init) if beginning.init is not None and newest is None else []
     average = moving_average(method.model, config.optim.ema)
     wrapped = {name: accelerator.prepare(network) for name, network in method.networks.items()}
-    # Schedules stay torch's own: one that Accelerate wraps counts once per process.
     plain = {
         name: adam([method.networks[key] for key in group.networks], config.optim, device, factor=group.lr_factor)
         for name, group in method.optimizers.items()
     }
-    schedules = {name: LambdaLR(optimizer, schedule(config)) for name, optimizer in plain.items()}
     optimizers = {name: accelerator.prepare(optimizer) for name, optimizer in plain.items()}
-    state = TrainingState(method, average, plain, schedules, accelerator.scaler, dict(batches.fingerprints))
+    state = TrainingState(method, average, plain, accelerator.scaler, dict(batches.fingerprints))
     if newest is not None:
         state.restore(newest)
     if state.step > config.train.steps:
         raise ConfigError(f"train.steps: the run is at step {state.step} already, got {config.train.steps}")
 
     if main:
-        begin(run, config, state.step, lock)
+        claim(run, config, lock, newest, resume=beginning.resume, auto=beginning.auto)
+        begin(run, config, state.step)
         write_status(run, "running", step=state.step, processes=accelerator.num_processes)
-        print(headline(accelerator, batches, method, state.step), *batches.complaints, sep="\n", flush=True)
+        print(headline(accelerator, batches, method, state.step), *batches.complaints, *unfit, sep="\n", flush=True)
     finite = FiniteCheck(accelerator)
     log = Log(accelerator, config, run, step=state.step, images_per_step=batches.images_per_step)
     finished = state.finished
     every, start = config.train, state.step
     try:
-        with StopFlag() as stop:
+        with quiet_writers(), StopFlag() as stop:
             for micro_batches in micro_batches_of(batches, config, device, start):
                 if state.step == start:
                     rehearse(method, wrapped, micro_batches, accelerator, optimizers)
+                factor = lr_factor(config, state.step)
+                lr, *_ = [set_lr(optimizer, factor) for optimizer in plain.values()]
                 inspect = partial(finite.inspect, state.step + 1)
                 for phases in training_step(method, wrapped, micro_batches, accelerator, optimizers, inspect=inspect):
                     log.add(phases)
                 if average is not None:
                     average.update_parameters(method.model)
-                lr = float(next(iter(schedules.values())).get_last_lr()[0])
-                for scheduler in schedules.values():
-                    scheduler.step()
                 state.step += 1
 
                 done = state.step == every.steps
@@ -125,14 +143,18 @@ def train_locked(
                 if saving or sampling:
                     check_finite(method.networks, state.step)
                 if sampling and main:
-                    write_samples(run, state.step, method.samples(finished, batches, device))
+                    grid = method.samples(finished, batches, device)
+                    write_samples(run, state.step, grid)
+                    log.show(state.step, grid)
+                if (saving or sampling) and main:
+                    lock.check()
                 if saving and main:
                     state.save(run, keep=every.keep)
                 if signal:
                     raise Interrupted(run, state.step, signal)
-        if main:
-            save_model(run, finished, step=state.step)
-            write_status(run, "finished", step=state.step)
+            if main:
+                save_model(run, finished, step=state.step)
+                write_status(run, "finished", step=state.step)
     except Interrupted as interruption:
         if main:
             write_status(run, "interrupted", step=state.step, signal=Signals(interruption.signal).name)
@@ -162,6 +184,7 @@ def set_up(config: Config, accelerator: Accelerator, domains: Domains | None) ->
     if domains is None:
         in_turn(accelerator, partial(kind.prepare_data, config))
     batches = kind.open(config, shard, domains)
+    check_agreement(accelerator, batches.fingerprints, "data")
     with torch.device("meta"):
         check_memory(kind(config, batches).networks, device)
     torch.use_deterministic_algorithms(config.train.deterministic)
@@ -186,6 +209,8 @@ def explain(error: Exception, run: Path) -> Exception:
     """The error, or in its place one that says in one line what happened."""
     if lost_peer(error):
         return RunError(LOST_PEER)
+    if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
+        return RunError("a process that reads images was killed; the last checkpoint is as it was")
     if isinstance(error, OSError) and error.filename is None:  # as from write and fsync
         return RunError(f"{run} can't be written: {error}; the last checkpoint is as it was")
     return error

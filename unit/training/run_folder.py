@@ -6,14 +6,18 @@ import os
 import socket
 from datetime import datetime, timezone
 from pathlib import Path
+from shlex import quote
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
 from unit.config.base import Config, ConfigError
 from unit.config.files import differences, load, to_yaml
+from unit.config.schema import schema
+from unit.text import one_line
 from unit.training import checkpoint
-from unit.weights import checkpoints_of, is_step_folder
+from unit.training.errors import RunError
+from unit.weights import checkpoints_of, is_step_folder, regular
 
 Status = Literal["running", "finished", "interrupted", "failed"]
 
@@ -31,6 +35,7 @@ class RunLock:
     def __init__(self, run: Path) -> None:
         self.run = run
         self.lock: FileLock | None = None
+        self.identity: tuple[int, int] | None = None
 
     def take(self) -> None:
         """Take it; raises ConfigError where another process keeps it."""
@@ -41,13 +46,31 @@ class RunLock:
             lock.acquire(timeout=PATIENCE, poll_interval=0.1)
         except Timeout:
             raise ConfigError(f"run.output: another process is training in {self.run}{holder(self.run)}") from None
-        self.lock = lock
+        except NotImplementedError:
+            print(f"{one_line(self.run)}: its file system has no locks; nothing keeps another training out", flush=True)
+        self.lock, self.identity = lock, identity_of(self.run)
+
+    def check(self) -> None:
+        """Raise RunError where the folder is not the one that was locked: deleted, and maybe begun anew by another."""
+        if self.identity is not None and identity_of(self.run) != self.identity:
+            raise RunError(
+                f"{self.run} is not the folder any more that this training began in; nothing more is written"
+            )
 
     def release(self) -> None:
         """Let go of it."""
         if self.lock is not None:
             self.lock.release()
-            self.lock = None
+            self.lock = self.identity = None
+
+
+def identity_of(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from another of its name, or None where it is gone."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def holder(run: Path) -> str:
@@ -83,12 +106,16 @@ def check_run(run: Path, config: Config, resume: Path | None, *, auto: bool = Fa
     if source is None or source != run:
         if run.exists() and (not run.is_dir() or any(path.name != LOCK for path in run.iterdir())):
             raise ConfigError(
-                f"run.output: {run} exists and is not empty; --resume {run} goes on with the run in it, "
+                f"run.output: {run} exists and is not empty; --resume {quote(str(run))} goes on with the run in it, "
                 "or give another --run.output"
             )
         parent = next(path for path in run.absolute().parents if path.exists())
         if not os.access(parent, os.W_OK) or not parent.is_dir():
             raise ConfigError(f"run.output: {run} can't be written, for {parent} is not a folder you may write in")
+    try:
+        str(run).encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"run.output: expected a name in UTF-8, got {one_line(run)}") from None
     if resume is None or source is None:
         return None
     if not (source / "config.yaml").is_file():
@@ -122,20 +149,29 @@ def run_of(resume: Path) -> Path:
     return resume.parent.parent if is_step_folder(resume) else resume
 
 
-def begin(run: Path, config: Config, step: int, lock: RunLock) -> None:
-    """Lock the folder, and write the resolved config; of an earlier part of the run keep the log up to `step`, and
-    delete what a kill left half-written, and checkpoints that it left no time to delete."""
+def claim(run: Path, config: Config, lock: RunLock, newest: Path | None, *, resume: Path | None, auto: bool) -> None:
+    """Lock the folder, which another training may have begun, or finished, since `check_run` found it to be as it must:
+    raises ConfigError then."""
     run.mkdir(parents=True, exist_ok=True)
     lock.take()
+    if check_run(run, config, resume, auto=auto) != newest:
+        raise ConfigError(f"run.output: another training wrote to {run} in the meantime; --resume {quote(str(run))}")
+
+
+def begin(run: Path, config: Config, step: int) -> None:
+    """Write the resolved config; of an earlier part of the run keep the log up to `step`, and delete what a kill left
+    half-written, and checkpoints that it left no time to delete."""
     checkpoint.prune(run, config.train.keep)
     for leftover in [*run.glob(".*.partial"), *(run / "samples").glob(".*.partial")]:
         leftover.unlink()
     partial = run / ".config.yaml.partial"
-    partial.write_text(to_yaml(config))
+    absolute = schema(config.method).with_paths(config, os.path.abspath)  # a resume may stand in another folder
+    partial.write_text(to_yaml(absolute))
     partial.replace(run / "config.yaml")
     metrics = run / "metrics.jsonl"
     if metrics.exists():
-        lines = [line for line in metrics.read_text(errors="replace").splitlines() if step_of(line) <= step]
+        text = regular(metrics).read_text(errors="replace")
+        lines = [line for line in text.splitlines() if step_of(line) <= step]
         partial = run / ".metrics.jsonl.partial"
         partial.write_text("".join(f"{line}\n" for line in lines))
         partial.replace(metrics)

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from torch import nn
 from torch.amp.grad_scaler import GradScaler
-from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
 from unit import weights
@@ -25,13 +25,12 @@ from unit.weights import CheckpointError, checkpoints_of, step_folder, step_of
 
 @dataclass
 class TrainingState:
-    """The method's networks and state, their moving average, optimizers and schedules by name, fp16's scaler, the
-    data's fingerprints, and the step."""
+    """The method's networks and state, their moving average, optimizers by name, fp16's scaler, the data's
+    fingerprints, and the step."""
 
     method: Method[Any]
     average: AveragedModel | None
     optimizers: Mapping[str, torch.optim.Optimizer]
-    schedules: Mapping[str, LambdaLR]
     scaler: GradScaler | None
     data: dict[str, str]
     step: int = 0
@@ -65,8 +64,7 @@ class TrainingState:
         scalars: dict[str, Any] = {
             "step": self.step,
             "data": self.data,
-            "optimizers": {name: checkpoint.optimizer_scalars(opt) for name, opt in self.optimizers.items()},
-            "schedules": {name: counters(schedule) for name, schedule in self.schedules.items()},
+            "stepped": {name: len(optimizer.state) for name, optimizer in self.optimizers.items()},
             "scaler": self.scaler and self.scaler.state_dict(),
         }
         if self.average is not None:
@@ -90,7 +88,11 @@ class TrainingState:
             self.fill(folder)
         except CheckpointError as error:
             older = [path for path in checkpoints_of(run_of(folder)) if path < folder]
-            hint = f"; --resume {older[-1]} with another --run.output goes on from the one before" if older else ""
+            hint = (
+                f"; --resume {quote(str(older[-1]))} with another --run.output goes on from the one before"
+                if older
+                else ""
+            )
             raise CheckpointError(f"{error}{hint}") from error
 
     def fill(self, folder: Path) -> None:
@@ -100,15 +102,19 @@ class TrainingState:
             if saved.scalars["data"] != self.data:
                 changed = [domain for domain, names in self.data.items() if saved.scalars["data"][domain] != names]
                 raise CheckpointError(
-                    f"checkpoint {folder} was trained on other data in domain {' and '.join(changed)}; "
-                    "a resumed run must find the same files"
+                    f"checkpoint {folder} was trained on other data in domain {' and '.join(changed)}: a resumed run "
+                    "needs the same names, sizes and contents, wherever they lie; begin a run of its own with "
+                    f"--init {quote(str(folder))}, which takes the weights alone"
                 )
+            for name, module in self.modules.items():
+                weights.check_fit(module, saved.tensors[name], folder / f"{name}.safetensors")
+            for name, optimizer in self.optimizers.items():
+                stepped, file = saved.scalars["stepped"][name], f"adam-{name}"
+                checkpoint.check_optimizer(optimizer, saved.tensors[file], stepped, folder / f"{file}.safetensors")
             for name, module in self.modules.items():
                 weights.fill(module, saved.tensors[name], folder)
             for name, optimizer in self.optimizers.items():
-                checkpoint.fill_optimizer(optimizer, saved.tensors[f"adam-{name}"], saved.scalars["optimizers"][name])
-            for name, schedule in self.schedules.items():
-                schedule.load_state_dict(dict(saved.scalars["schedules"][name]))
+                checkpoint.fill_optimizer(optimizer, saved.tensors[f"adam-{name}"])
             if self.average is not None:
                 self.average.n_averaged.fill_(saved.scalars["averaged"])
             if self.scaler is not None:
@@ -118,8 +124,3 @@ class TrainingState:
                 raise CheckpointError(f"checkpoint {folder} is damaged: it says that it is of step {self.step!r}")
         except (LookupError, TypeError, AttributeError) as error:
             raise CheckpointError(f"checkpoint {folder} is damaged: {error}") from error
-
-
-def counters(schedule: LambdaLR) -> dict[str, Any]:
-    """A schedule's state without its function, which the config gives again."""
-    return {key: value for key, value in schedule.state_dict().items() if key != "lr_lambdas"} | {"lr_lambdas": [None]}

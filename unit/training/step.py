@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from unit.config.base import Config
 from unit.data.batches import Batches
 from unit.methods.base import Method, Phase
-from unit.training.signals import ignore_signals
+from unit.training.signals import prepare_worker
 
 B = TypeVar("B")
 
@@ -95,7 +95,7 @@ def micro_batches_of(batches: Batches[Any, B], config: Config, device: torch.dev
         sampler=numbers,
         num_workers=batches.workers,
         pin_memory=device.type == "cuda",
-        worker_init_fn=ignore_signals,
+        worker_init_fn=prepare_worker,
     )
     step: list[B] = []
     for number, stored in zip(numbers, loader, strict=True):

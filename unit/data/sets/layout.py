@@ -7,6 +7,7 @@ folder of faces and a table of their attributes. A `val` split becomes `test` if
 
 import os
 import shutil
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -15,12 +16,14 @@ from typing import Literal
 from PIL import Image
 from tqdm import tqdm
 
+from unit.data.formats import EXTENSIONS
+from unit.data.opening import opened
+from unit.data.profiles import profile_of, to_srgb
 from unit.data.sets.unpack import unpack
 from unit.data.sets.warn import warn
 
 __all__ = ["arrange", "arrange_celeba", "find"]
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 SPLITS = ("train", "val", "test")
 SEARCH_DEPTH = 3  # levels below the source
 PARTITION = ("train", "val", "test")  # 0, 1 and 2 in CelebA's list
@@ -36,13 +39,34 @@ def images(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f"no such folder: {folder}")
     visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    found = [path for path in visible if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    found = [path for path in visible if path.suffix.lower() in EXTENSIONS and path.is_file()]
     if not found:
         raise FileNotFoundError(f"no images in {folder}")
     if others := sorted({path.name for path in visible} - {path.name for path in found}):
-        more = f" and {len(others) - 5} more" if len(others) > 5 else ""
-        warn(f"skipped in {folder}, not images: {', '.join(others[:5])}{more}")
+        warn(f"skipped in {folder}, not images: {_some(others)}")
     return found
+
+
+def images_to_copy(folder: Path, source: Path) -> list[Path]:
+    """The same of a folder of a source, without links that lead out of it, which a warning names."""
+    found, top = images(folder), Path(os.path.realpath(source))
+    led_out = not Path(os.path.realpath(folder)).is_relative_to(top)
+    outside = {
+        path
+        for path in found
+        if led_out or (path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(top))
+    }
+    if outside:
+        warn(f"left out of {folder}, links that lead out of {source}: {_some(sorted(path.name for path in outside))}")
+    if len(outside) == len(found):
+        raise FileNotFoundError(f"no images in {folder} but links that lead out of {source}")
+    return [path for path in found if path not in outside]
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first five names, and how many more there are."""
+    every = list(names)
+    return ", ".join(every[:5]) + (f" and {len(every) - 5} more" if len(every) > 5 else "")
 
 
 def arrange(source: Path, result: Path, *, side_a: Side = "left", move: bool = False) -> None:
@@ -62,7 +86,7 @@ def arrange(source: Path, result: Path, *, side_a: Side = "left", move: bool = F
         name = split if "test" in splits else split.replace("val", "test")
         if folders:
             for domain in "AB":
-                _transfer(images(root / f"{split}{domain}"), result / f"{name}{domain}", move=move)
+                _transfer(images_to_copy(root / f"{split}{domain}", source), result / f"{name}{domain}", move=move)
         else:
             _split_pairs(root / split, result / f"{name}A", result / f"{name}B", side_a=side_a)
 
@@ -78,13 +102,14 @@ def arrange_celeba(source: Path, result: Path, *, attribute: str, scratch: Path,
     """
     labels = _read_attributes(_need(source, "list_attr_celeba.txt"), attribute)
     archive, folder = find(source, "img_align_celeba.zip"), find(source, "img_align_celeba")
+    source_of_faces = source
     if folder is None:
         if archive is None:
             raise FileNotFoundError(f"neither img_align_celeba nor img_align_celeba.zip in {source}")
         unpack(archive, scratch)
-        folder, move = scratch / "img_align_celeba", True
+        folder, move, source_of_faces = scratch / "img_align_celeba", True, scratch
     inner = folder / "img_align_celeba"  # some copies have the folder nested in itself
-    faces = images(inner if inner.is_dir() else folder)
+    faces = images_to_copy(inner if inner.is_dir() else folder, source_of_faces)
     split_of = _read_partition(find(source, "list_eval_partition.txt"), faces)
     parts: dict[str, list[Path]] = {}
     for face in faces:
@@ -167,8 +192,11 @@ def _split_pairs(folder: Path, target_a: Path, target_b: Path, *, side_a: Side) 
 def _split_pair(path: Path, *, left: Path, right: Path) -> None:
     name = f"{path.stem}.png"
     try:
-        with Image.open(path) as file:
-            pair = file.convert("RGB") if file.mode in ("CMYK", "YCbCr") else file.copy()
+        with opened(path) as file:
+            pair = file.copy()
+        if pair.mode in ("CMYK", "YCbCr"):
+            pair = to_srgb(pair, profile_of(pair))[0].convert("RGB")
+            pair.info.pop("icc_profile", None)
         width, height = pair.size
         if width % 2:
             raise ValueError(f"it is {width} pixels wide, and a pair has an even width")

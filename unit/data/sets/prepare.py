@@ -6,7 +6,6 @@ An output folder that has something in it is never touched.
 
 import argparse
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from unit.data.sets.fetch import checksum_fault, fetch, record_checksum
+from unit.data.sets.folders import remove_folder
 from unit.data.sets.layout import arrange, arrange_celeba, find
 from unit.data.sets.recipes import RECIPES, Recipe
 from unit.data.sets.unpack import unpack
@@ -150,11 +150,12 @@ def _staging(target: Path) -> Iterator[Path]:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise FileExistsError(f"{target} already exists: remove it or choose another --output")
         if stage.exists():
-            shutil.rmtree(stage)
+            remove_folder(stage)
         stage.mkdir()
         yield stage
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
+        with suppress(OSError):
+            remove_folder(stage)
         with suppress(OSError):  # on Windows an open file stays; there, releasing the lock removes it
             os.remove(lock.lock_file)
         lock.release()

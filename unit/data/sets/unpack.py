@@ -1,9 +1,9 @@
 """Unpack zip and tar archives from sources that need not be trusted.
 
 Only regular files and folders are written: contents are copied, and never permissions, owners or times. An archive is
-refused, before the member at fault is written, for a name that is absolute, contains `..` or is not portable; a link or
-a device; a name that occurs twice; an encrypted file; more than `MAX_BYTES` or `MAX_FILES` altogether; or so many bytes
-for the archive's size that it must be a bomb (images hardly compress).
+refused, before the member at fault is written, for a name that is absolute, contains `..`, is empty or not portable; a
+link or a device; a name that occurs twice; an encrypted or sparse file; more than `MAX_BYTES` or `MAX_FILES`
+altogether; or so many bytes for the archive's size that it must be a bomb (images hardly compress).
 
 `tarfile.data_filter` would save none of these rules: zip archives need them too, and the filter admits links and strips
 a leading slash that is refused here.
@@ -23,17 +23,21 @@ from typing import IO
 
 from tqdm import tqdm
 
+from unit.data.sets.folders import make_folders
+
 __all__ = ["unpack"]
 
 MAX_BYTES = 64 * 2**30
 MAX_FILES = 2_000_000
 MAX_RATIO = 50  # unpacked bytes per packed byte, above RATIO_FREE
+MAX_HEADER = 2**16  # bytes of a tar's long name or extended header, which is read whole
 RATIO_FREE = 64 * 2**20  # bytes that any archive may unpack to
 
 _BROKEN = (
     EOFError,
     NotImplementedError,  # a zip compression method that Python lacks
     lzma.LZMAError,
+    RecursionError,  # of a tar's headers upon headers
     tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,
@@ -50,6 +54,31 @@ class _Member:
     fault: str = ""
 
 
+class _BoundedInfo(tarfile.TarInfo):
+    """A tar's member whose headers are no larger than they may be, and that is not sparse: `tarfile` reads long names,
+    extended headers and maps of holes whole, whatever size they claim."""
+
+    def _proc_member(self, packed: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError(f"{self.name!r} is a sparse file")
+        kinds = (
+            tarfile.GNUTYPE_LONGNAME,
+            tarfile.GNUTYPE_LONGLINK,
+            tarfile.XHDTYPE,
+            tarfile.XGLTYPE,
+            tarfile.SOLARIS_XHDTYPE,
+        )
+        if self.type in kinds and not 0 <= self.size <= MAX_HEADER:
+            raise tarfile.ReadError(f"{self.name!r} is a header of {self.size} bytes, not at most {MAX_HEADER}")
+        member: tarfile.TarInfo = super()._proc_member(packed)  # type: ignore[misc]
+        return member
+
+    def _refuse_holes(self, *_: object) -> None:
+        raise tarfile.ReadError(f"{self.name!r} is a sparse file")
+
+    _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _refuse_holes
+
+
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack `archive` into the new folder `folder`. After an error, removing the folder is up to the caller.
 
@@ -57,8 +86,8 @@ def unpack(archive: Path, folder: Path) -> None:
     """
     folder.mkdir(parents=True)
     try:
-        if tarfile.is_tarfile(archive):  # first: a tar that contains a zip may pass for a zip
-            with tarfile.open(archive) as packed_tar:
+        if _is_tar(archive):  # first: a tar that contains a zip may pass for a zip
+            with tarfile.open(archive, tarinfo=_BoundedInfo) as packed_tar:
                 _write(_tar_members(packed_tar), archive, folder)
         else:
             with zipfile.ZipFile(archive) as packed_zip:
@@ -71,18 +100,30 @@ def unpack(archive: Path, folder: Path) -> None:
         raise
 
 
+def _is_tar(archive: Path) -> bool:
+    """As `tarfile.is_tarfile`, which would read a first header of any size; raises ReadError unless it is a zip."""
+    try:
+        with tarfile.open(archive, tarinfo=_BoundedInfo):
+            return True
+    except tarfile.ReadError:
+        if zipfile.is_zipfile(archive):
+            return False
+        raise
+
+
 def _zip_members(packed: zipfile.ZipFile) -> Iterator[_Member]:
     for info in packed.infolist():
         kind = stat.S_IFMT(info.external_attr >> 16)  # 0 if the archive was not made on Unix
         fault = "" if kind in (0, stat.S_IFREG, stat.S_IFDIR) else "a link or a device"
         if info.flag_bits & 1:
             fault = "encrypted"
-        opened = None if info.is_dir() else partial(packed.open, info)
+        opened = None if info.filename.endswith("/") else partial(packed.open, info)
         yield _Member(info.filename, info.file_size, opened, fault)
 
 
 def _tar_members(packed: tarfile.TarFile) -> Iterator[_Member]:
-    for info in packed:
+    while (info := packed.next()) is not None:
+        packed.members = []  # type: ignore[attr-defined]  # of which it would keep all, with their headers
         fault = "" if info.isreg() or info.isdir() else "a link or a device"
         opened = None if info.isdir() else partial(packed.extractfile, info)
         yield _Member(info.name, info.size, opened, fault)
@@ -98,8 +139,8 @@ def _write(members: Iterator[_Member], archive: Path, folder: Path) -> None:
     total = 0
     bar = tqdm(members, desc=f"unpack {archive.name}", unit="file", disable=None)
     for count, member in enumerate(bar, start=1):
-        total += member.size
-        fault = member.fault or _name_fault(member.name)
+        total += max(0, member.size)
+        fault = member.fault or _name_fault(member)
         if not fault and (total > limit or count > MAX_FILES):
             fault = f"beyond the limit of {limit} bytes and {MAX_FILES} files: an archive bomb"
         target = folder / member.name
@@ -108,18 +149,23 @@ def _write(members: Iterator[_Member], archive: Path, folder: Path) -> None:
         if fault:
             raise ValueError(f"{archive} is not safe to unpack: {member.name!r} is {fault}")
         if member.open is None:
-            target.mkdir(parents=True, exist_ok=True)
+            make_folders(target)
             continue
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(target.parent)
         opened = member.open()
         assert opened is not None, "a regular file has contents"
         with opened, open(target, "xb") as written:
             shutil.copyfileobj(opened, written, 2**20)
 
 
-def _name_fault(name: str) -> str:
+def _name_fault(member: _Member) -> str:
     """Why a member's name is refused, or the empty string. Windows' rules include those of Unix."""
+    name = member.name
     path = PureWindowsPath(name)
+    if member.size < 0:
+        return "of a negative size"
+    if not name or (member.open and not path.parts):
+        return "an empty name"
     if path.anchor or "\\" in name or "\0" in name:
         return "an absolute path or not a portable name"
     if ".." in path.parts:

@@ -154,6 +154,7 @@ class SemiAAE(ImageMethod):
 
     @classmethod
     def check(cls, config: Any, shard: Shard) -> None:
+        super().check(config, shard)
         if config.model.balance:
             check_groups(shard, config.model.group)
 

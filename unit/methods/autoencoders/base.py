@@ -20,6 +20,7 @@ from unit.data.domain import Domain
 from unit.data.grid import Grid
 from unit.data.images import to_float, to_uint8
 from unit.data.labeled import ImageBatch, ImageBatches, open_batches
+from unit.memory import check_batch
 from unit.methods.base import Method, OptimizerGroup, Phase, named_domains
 from unit.models.autoencoder import ImageAutoencoder, ImageShape, NetsConfig, check_widths
 from unit.models.base import Model
@@ -89,6 +90,10 @@ class ImageMethod(Method[ImageBatch]):
     """A method of one domain of images. `labels_needed` says whether the data must have labels."""
 
     labels_needed = False
+
+    @classmethod
+    def check(cls, config: Any, shard: Shard) -> None:
+        check_batch(len(shard.positions(0)), (config.data.channels or 1) * (config.data.size or 28) ** 2)
 
     @classmethod
     def open(cls, config: Any, shard: Shard, domains: Mapping[str, Domain] | None = None) -> ImageBatches:

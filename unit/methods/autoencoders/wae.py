@@ -83,6 +83,7 @@ class WAE(AutoencoderMethod):
 
     @classmethod
     def check(cls, config: WAEConfig, shard: Shard) -> None:
+        super().check(config, shard)
         if config.model.regularizer == "mmd":
             check_groups(shard, config.model.group)
 
