@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
-from digit_toys import batch_of, beside, config_of, method_of
+from digit_toys import batch_of, beside, method_of, parse_config
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Laplace, Normal, kl_divergence
 
@@ -34,7 +34,7 @@ def is_single(config: Any) -> bool:
 def made(kind: type[M], name: str, *, fraction_labeled: float = 0.3, **keys: Any) -> tuple[M, ImageBatch]:
     """The method of METHODS[name] for images of 16 × 16, all smooth, and a batch for it; where the config has labels,
     that share of the images is labeled."""
-    config: Config = config_of(name, **keys)
+    config: Config = parse_config(name, **keys)
     labels = getattr(getattr(config, "data", None), "labeled", 0)
     method = method_of(config, fraction_labeled=fraction_labeled if labels else 0.0)
     assert isinstance(method, kind)

@@ -25,11 +25,25 @@ from unit.methods import find_method
 from unit.methods.base import Method
 from unit.training import checkpoint
 from unit.training.checkpoint import Checkpoint
-from unit.weights import checkpoints_of
+from unit.weights import list_checkpoints
 
 __all__ = [
-    "METHODS", "assert_close", "assert_same", "batch_of", "beside", "config_of", "logged_by", "method_of", "newest",
-    "noise_of", "normals", "numbered", "options", "shared_out", "uniforms", "write_mnist",
+    "METHODS",
+    "assert_close",
+    "assert_same",
+    "batch_of",
+    "beside",
+    "logged_by",
+    "method_of",
+    "newest",
+    "noise_of",
+    "normals",
+    "numbered",
+    "options",
+    "parse_config",
+    "shared_out",
+    "uniforms",
+    "write_mnist",
 ]  # fmt: skip
 
 LABELED = {"data.labeled": 10, "data.labeled_batch": 4}
@@ -102,13 +116,13 @@ def option(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def config_of(name: str, **keys: Any) -> Config:
+def parse_config(name: str, **keys: Any) -> Config:
     return parsed(tuple(options(name, **keys)))
 
 
 @functools.cache
 def parsed(given: tuple[str, ...]) -> Config:
-    return arguments.config_of(list(given))
+    return arguments.parse_config(list(given))
 
 
 def method_of(
@@ -144,7 +158,7 @@ def write_mnist(root: Path, *, train: int = 60, test: int = 20, side: int = 28) 
 
 def newest(run: Path) -> Checkpoint:
     """A run's newest checkpoint."""
-    return checkpoint.load(checkpoints_of(run)[-1])
+    return checkpoint.load(list_checkpoints(run)[-1])
 
 
 def assert_same(one: Checkpoint, other: Checkpoint) -> None:

@@ -125,7 +125,7 @@ def kept(folder: Path | None, rank: int) -> Iterator[None]:
 def digest(networks: Mapping[str, nn.Module]) -> str:
     sha = hashlib.sha256()
     for network in networks.values():
-        for tensor in weights.tensors_of(network).values():
+        for tensor in weights.collect_tensors(network).values():
             sha.update(tensor.numpy().data)
     return sha.hexdigest()
 

@@ -74,7 +74,7 @@ def augmentation_by_place_on_the_rank() -> AbstractContextManager[Any]:
 
 
 def digits_noise_by_place_on_the_rank() -> AbstractContextManager[Any]:
-    return patch.object(ImageBatch, "rows_of", lambda self, drawn: drawn[: len(self.positions)].to(self.x.device))
+    return patch.object(ImageBatch, "take_rows", lambda self, drawn: drawn[: len(self.positions)].to(self.x.device))
 
 
 def local_batch_size() -> AbstractContextManager[Any]:

@@ -20,11 +20,11 @@ class Killed(BaseException):
 
 
 def newest(run: Path) -> Checkpoint:
-    return checkpoint.load(weights.checkpoints_of(run)[-1])
+    return checkpoint.load(weights.list_checkpoints(run)[-1])
 
 
 def saved_steps(run: Path) -> list[int]:
-    return [weights.step_of(folder) for folder in weights.checkpoints_of(run)]
+    return [weights.step_of(folder) for folder in weights.list_checkpoints(run)]
 
 
 def assert_same(one: Checkpoint, other: Checkpoint) -> None:

@@ -40,7 +40,7 @@ def named(*counts: int) -> dict[str, int]:
     return dict(zip(FOLDERS, counts, strict=True))
 
 
-def files_of(root: Path) -> dict[str, bytes]:
+def list_files(root: Path) -> dict[str, bytes]:
     """Path below `root` -> contents, of every file."""
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 

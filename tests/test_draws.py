@@ -40,15 +40,15 @@ def test_different_keys_give_different_seeds() -> None:
         *itertools.product(range(20), ["latent", "order", "augment"], ["a", "b", "ab", "ba"], range(20)),
         (1,), ("1",), (1, 1), (11,), ("1", 1), (1, "1"), ("11",), ("a", "b"), ("ab",), ("b", "a"), (0, -1), (-1, 0),
     ]  # fmt: skip
-    seeds = [draws.seed_of(*key) for key in keys]
+    seeds = [draws.derive_seed(*key) for key in keys]
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
 def test_seeds_are_the_same_on_every_machine_and_in_every_version() -> None:
     # A resumed run draws on: were these numbers to change, it would no longer equal the unbroken one.
-    assert draws.seed_of(0, "order", "a", 0) == 5365731315389715313
-    assert draws.seed_of() != draws.seed_of("")
+    assert draws.derive_seed(0, "order", "a", 0) == 5365731315389715313
+    assert draws.derive_seed() != draws.derive_seed("")
 
 
 def test_a_permutation_holds_each_number_once() -> None:

@@ -165,14 +165,14 @@ def test_a_resumed_training_keeps_no_file_of_its_checkpoint_open(
 ) -> None:
     """Windows deletes no file that is mapped into memory, and the checkpoint is to be pruned."""
     run, mapped = tmp_path / "run", list[str]()
-    micro_batches_of = loop.micro_batches_of
+    iterate_micro_batches = loop.iterate_micro_batches
 
     def look(*arguments: Any) -> Any:
         lines = Path("/proc/self/maps").read_text().splitlines()
         mapped.extend(line.split()[-1] for line in lines if str(run) in line)
-        return micro_batches_of(*arguments)
+        return iterate_micro_batches(*arguments)
 
     assert run_command("train", *tiny(run)).code == 0
-    monkeypatch.setattr(loop, "micro_batches_of", look)
+    monkeypatch.setattr(loop, "iterate_micro_batches", look)
     assert run_command("train", "--resume", run, "--train.steps", "6").code == 0
     assert mapped == []

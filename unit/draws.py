@@ -13,7 +13,7 @@ from torch import Tensor
 Key = str | int
 
 
-def seed_of(*key: Key) -> int:
+def derive_seed(*key: Key) -> int:
     """A 63-bit seed for the key; different keys give unrelated seeds."""
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in key)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
@@ -21,7 +21,7 @@ def seed_of(*key: Key) -> int:
 
 def generator(*key: Key, device: torch.device | str = "cpu") -> torch.Generator:
     """A fresh random generator for the key."""
-    return torch.Generator(device).manual_seed(seed_of(*key))
+    return torch.Generator(device).manual_seed(derive_seed(*key))
 
 
 def permutation(count: int, *key: Key) -> Tensor:

@@ -28,7 +28,7 @@ class CheckpointError(ValueError):
     """A checkpoint or model folder that can't be used: one line that names it."""
 
 
-def tensors_of(module: nn.Module) -> dict[str, Tensor]:
+def collect_tensors(module: nn.Module) -> dict[str, Tensor]:
     """A module's parameters and buffers by name, on the CPU, each once however many parents it has."""
     return {
         name: tensor.detach().contiguous().cpu()
@@ -148,7 +148,7 @@ def is_step_folder(path: Path) -> bool:
     return bool(re.fullmatch(r"step-[0-9]{8,}", path.name)) and path.parent.name == "checkpoints"
 
 
-def checkpoints_of(run: Path) -> list[Path]:
+def list_checkpoints(run: Path) -> list[Path]:
     """A run's checkpoints, oldest first."""
     folders = (run / "checkpoints").glob("step-*")
     return sorted((path for path in folders if is_step_folder(path) and path.is_dir()), key=step_of)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from unit import config as configuration
-from unit.cli.arguments import config_of
+from unit.cli.arguments import parse_config
 from unit.config import ConfigError, OptimConfig, RunConfig, TrainConfig, config_names, differences, schema, to_yaml
 from unit.config.data import ImagesConfig, LabeledImagesConfig, TwoDomainsConfig
 from unit.config.schema import flat
@@ -35,14 +35,14 @@ def written(folder: Path, text: str) -> Path:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_config_parses_by_path_and_by_name(path: Path) -> None:
-    by_path = config_of(["--config", str(path)])
-    assert config_of(["--config", path.name]) == by_path
-    assert config_of([f"--config={path.stem}"]) == by_path
+    by_path = parse_config(["--config", str(path)])
+    assert parse_config(["--config", path.name]) == by_path
+    assert parse_config([f"--config={path.stem}"]) == by_path
     assert configuration.load(path) == configuration.load(path.stem) == by_path
 
 
 def test_without_arguments_all_is_as_by_default() -> None:
-    assert config_of([]) == UnitConfig()
+    assert parse_config([]) == UnitConfig()
 
 
 def test_the_defaults_are_the_papers() -> None:
@@ -78,7 +78,7 @@ def test_each_key_is_an_option() -> None:
                     values[key] = default + 1
                 case _:
                     values[key] = "elsewhere"
-        given = flat(asdict(config_of([f"--{key}", str(values[key]).lower()])))
+        given = flat(asdict(parse_config([f"--{key}", str(values[key]).lower()])))
         assert given == KEYS | {key: values[key]}, key
         assert type(given[key]) is type(values[key]), key
 
@@ -86,7 +86,7 @@ def test_each_key_is_an_option() -> None:
 def test_the_file_beats_the_defaults_and_the_command_line_beats_the_file(tmp_path: Path) -> None:
     file = tmp_path / "experiment.yaml"
     file.write_text("optim:\n  lr: 1.0e-3\n  beta1: 0.25\n")
-    config = config_of(["--config", str(file), "--optim.lr", "2e-4"])
+    config = parse_config(["--config", str(file), "--optim.lr", "2e-4"])
     assert config.optim == OptimConfig(lr=2e-4, beta1=0.25)
     assert replace(config, optim=OptimConfig()) == UnitConfig()
 
@@ -94,17 +94,17 @@ def test_the_file_beats_the_defaults_and_the_command_line_beats_the_file(tmp_pat
 def test_the_command_line_beats_the_file_in_whatever_order_they_come(tmp_path: Path) -> None:
     file = tmp_path / "experiment.yaml"
     file.write_text("optim:\n  lr: 1.0e-3\n")
-    assert config_of(["--optim.lr", "2e-4", "--config", str(file)]).optim.lr == 2e-4
+    assert parse_config(["--optim.lr", "2e-4", "--config", str(file)]).optim.lr == 2e-4
 
 
 def test_a_number_may_be_written_with_an_exponent_only(tmp_path: Path) -> None:
     file = tmp_path / "experiment.yaml"
     file.write_text("optim:\n  lr: 1e-3\n")  # a string to YAML 1.1
-    assert config_of(["--config", str(file)]).optim.lr == config_of(["--optim.lr", "1e-3"]).optim.lr == 1e-3
+    assert parse_config(["--config", str(file)]).optim.lr == parse_config(["--optim.lr", "1e-3"]).optim.lr == 1e-3
 
 
 def test_null_is_what_keeps_sizes() -> None:
-    assert config_of(["--data.resize", "300", "--data.resize", "null"]).data.resize is None
+    assert parse_config(["--data.resize", "300", "--data.resize", "null"]).data.resize is None
 
 
 # From Python
@@ -114,7 +114,9 @@ def test_values_by_key_replace_the_files(tmp_path: Path) -> None:
     file = written(tmp_path, "optim:\n  lr: 1.0e-3\n  beta1: 0.25\n")
     config = configuration.load(file, {"optim.lr": 2e-4, "train.steps": 7, "data.a": ["x", "y.txt"]})
     assert config.optim == OptimConfig(lr=2e-4, beta1=0.25)
-    assert config == config_of(["--config", str(file), "--optim.lr=2e-4", "--train.steps=7", '--data.a=["x", "y.txt"]'])
+    assert config == parse_config(
+        ["--config", str(file), "--optim.lr=2e-4", "--train.steps=7", '--data.a=["x", "y.txt"]']
+    )
     assert configuration.load(str(file), {}) == configuration.load(file)
 
 
@@ -129,7 +131,7 @@ def test_a_method_may_be_given_by_key_too(tmp_path: Path) -> None:
     file = written(tmp_path, "optim:\n  lr: 1.0e-3\n")
     config = configuration.load(file, {"method": "vae", "model.latent": 3})
     assert (config.method, config.optim.lr) == ("vae", 1e-3)
-    assert config == config_of(["--config", str(file), "--method", "vae", "--model.latent", "3"])
+    assert config == parse_config(["--config", str(file), "--method", "vae", "--model.latent", "3"])
 
 
 @pytest.mark.parametrize(
@@ -186,7 +188,7 @@ CONFIGS = (
 def test_what_is_written_parses_to_the_same(tmp_path: Path, config: UnitConfig) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(to_yaml(config))
-    assert config_of(["--config", str(file)]) == config
+    assert parse_config(["--config", str(file)]) == config
 
 
 @pytest.mark.parametrize("name", ["3", "yes", "true", "a: b", "[1]", "é🎉", "a\nb", " a "])
@@ -197,7 +199,7 @@ def test_a_folder_may_have_any_name(tmp_path: Path, key: str, name: str) -> None
     )
     file = tmp_path / "config.yaml"
     file.write_text(to_yaml(config), encoding="utf-8")
-    assert config_of(["--config", str(file)]) == config
+    assert parse_config(["--config", str(file)]) == config
 
 
 # What may change at a resume
@@ -217,11 +219,13 @@ def test_the_keys_that_are_free_at_a_resume_are_those_that_change_no_step(method
 
 
 def test_only_the_keys_that_are_free_may_differ_at_a_resume() -> None:
-    given = config_of(["--optim.lr", "1e-3", "--train.steps", "7", "--data.root", "elsewhere"])
+    given = parse_config(["--optim.lr", "1e-3", "--train.steps", "7", "--data.root", "elsewhere"])
     assert differences(UnitConfig(), given) == {"optim.lr": (1e-4, 1e-3)}
-    assert differences(config_of(["--method", "vae"]), config_of(["--method", "wae"])) == {"method": ("vae", "wae")}
+    assert differences(parse_config(["--method", "vae"]), parse_config(["--method", "wae"])) == {
+        "method": ("vae", "wae")
+    }
     free = [f"--{key}={2 if type(KEYS[key]) in (int, float) else 'none'}" for key in FREE_OF[TwoDomainsConfig]]
-    assert differences(UnitConfig(), config_of(free)) == {}
+    assert differences(UnitConfig(), parse_config(free)) == {}
     for key in KEYS.keys() - FREE_OF[TwoDomainsConfig]:
         section, name = key.split(".")
         other = replace(UnitConfig())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from unit.cli.arguments import config_of
+from unit.cli.arguments import parse_config
 from unit.config import ConfigError, load
 from unit.config.schema import RENAMED, flat
 from unit.methods.unit import UnitConfig
@@ -17,7 +17,7 @@ NULLABLE = {"data.root", "data.a", "data.b", "data.channels_b", "data.resize", "
 def refusal(arguments: list[str]) -> str:
     """The message of the ConfigError that these arguments give; it is one line."""
     with pytest.raises(ConfigError) as caught:
-        config_of(arguments)
+        parse_config(arguments)
     message = str(caught.value)
     assert len(message.splitlines()) == 1, message
     return message
@@ -127,7 +127,7 @@ def test_null_is_refused_by_name_where_it_is_not_a_value(tmp_path: Path) -> None
         file = tmp_path / "experiment.yaml"
         file.write_text(f"{section}:\n  {name}: null\n")
         try:
-            config_of(["--config", str(file)])
+            parse_config(["--config", str(file)])
             accepted.append(f"{key} accepted")
         except ConfigError as error:
             if key not in str(error):

@@ -8,7 +8,15 @@ import torch.nn.functional as F
 from laws import close, gradient, normals, uniforms
 from torch import Tensor, distributions
 
-from unit.core.likelihood import Bernoulli, DiagonalGaussian, Gaussian, Laplace, LikelihoodKind, entropy, likelihood_of
+from unit.core.likelihood import (
+    Bernoulli,
+    DiagonalGaussian,
+    Gaussian,
+    Laplace,
+    LikelihoodKind,
+    build_likelihood,
+    entropy,
+)
 
 SHAPES = [(5, 7), (3, 4, 2, 5)]
 """Vectors or maps of pixels."""
@@ -32,7 +40,7 @@ def test_each_loss_is_minus_torchs_log_probability_summed(
     output, x = 2 * normals(*shape, seed=0), normals(*shape, seed=1)
     if kind == "bernoulli":
         x = (x > 0.3).double()
-    likelihood, law = likelihood_of(kind, scale), law_of(kind, scale, output)
+    likelihood, law = build_likelihood(kind, scale), law_of(kind, scale, output)
     close(likelihood.nll(x, output), -law.log_prob(x).flatten(1).sum(1))
     close(likelihood.mean(output), law.mean)
 

@@ -13,10 +13,10 @@ from unit.core.posterior import (
     Posterior,
     PosteriorKind,
     UnitGaussian,
+    build_posterior,
     encoder_channels,
     mean_divergence,
     mean_square,
-    posterior_of,
 )
 
 SHAPES = [(5, 7), (3, 4, 2, 5)]
@@ -62,7 +62,7 @@ def test_mean_divergence_is_twice_the_mean_kl_for_each_latent_dimension(shape: t
 def test_an_encoders_output_is_the_mean_and_then_the_log_variance(kind: PosteriorKind, shape: tuple[int, ...]) -> None:
     latent = 4
     output = normals(shape[0], encoder_channels(latent, kind), *shape[2:], seed=0)
-    posterior = posterior_of(output, kind)
+    posterior = build_posterior(output, kind)
     assert torch.equal(posterior.mu, output[:, :latent])
     assert posterior.mu.shape[1] == latent
     if isinstance(posterior, Gaussian):
@@ -82,7 +82,7 @@ def test_samples_by_hand() -> None:
 @pytest.mark.parametrize("kind", ["gaussian", "unit", "deterministic"])
 def test_without_noise_the_sample_is_the_mean(kind: PosteriorKind) -> None:
     output = normals(3, encoder_channels(4, kind), seed=0)
-    assert torch.equal(posterior_of(output, kind).sample(None), output[:, :4])
+    assert torch.equal(build_posterior(output, kind).sample(None), output[:, :4])
 
 
 def test_a_deterministic_code_has_no_divergence_and_passes_its_gradient_on_whole() -> None:

@@ -9,7 +9,7 @@ from laws import close, in_one_line, worst_z
 from torch import Tensor
 
 from unit import draws
-from unit.core.prior import Categorical, Mixture, Normal, Prior, PriorKind, SwissRoll, Uniform, prior_of
+from unit.core.prior import Categorical, Mixture, Normal, Prior, PriorKind, SwissRoll, Uniform, build_prior
 
 CHI_SQUARE_9 = 27.88
 """9 degrees of freedom: one fair sample in a thousand lies above."""
@@ -137,19 +137,19 @@ def test_unlabeled_samples_have_all_labels_alike(
 
 
 def test_a_prior_by_its_name() -> None:
-    assert prior_of("normal", 3, sd=0.5) == Normal(3, 0.5)
-    assert prior_of("normal", 3) == Normal(3, 1.0)
-    assert prior_of("uniform", 4) == Uniform(4)
-    assert prior_of("mixture", 2) == Mixture(10)
-    assert prior_of("swiss_roll", 2) == SwissRoll(10)
-    assert [prior_of(kind, 2).labels for kind in ("normal", "uniform", "mixture", "swiss_roll")] == [0, 0, 10, 10]
+    assert build_prior("normal", 3, sd=0.5) == Normal(3, 0.5)
+    assert build_prior("normal", 3) == Normal(3, 1.0)
+    assert build_prior("uniform", 4) == Uniform(4)
+    assert build_prior("mixture", 2) == Mixture(10)
+    assert build_prior("swiss_roll", 2) == SwissRoll(10)
+    assert [build_prior(kind, 2).labels for kind in ("normal", "uniform", "mixture", "swiss_roll")] == [0, 0, 10, 10]
 
 
 @pytest.mark.parametrize("dimensions", [1, 3, 8])
 @pytest.mark.parametrize("kind", ["mixture", "swiss_roll"])
 def test_a_plane_prior_in_another_dimension_is_refused_in_one_line(kind: PriorKind, dimensions: int) -> None:
     with pytest.raises(ValueError) as refusal:
-        prior_of(kind, dimensions)
+        build_prior(kind, dimensions)
     line = in_one_line(refusal.value)
     assert kind in line  # what was wrong
     assert f"got {dimensions}" in line  # what was given

@@ -116,7 +116,7 @@ def test_processes_and_parts_share_a_batch_out_exactly(processes: int, accumulat
         assert len({len(shard.x) for shard in shards}) == 1
         assert torch.equal(torch.cat([shard.x for shard in shards]), all_of.x)
         assert torch.equal(torch.cat([shard.y for shard in shards]), all_of.y)
-        assert torch.equal(torch.cat([shard.rows_of(prior[:size]) for shard in shards]), prior[:size])
+        assert torch.equal(torch.cat([shard.take_rows(prior[:size]) for shard in shards]), prior[:size])
         noise = torch.cat([shard.normals("latent", 2, 3) for shard in shards])
         assert noise.shape == (size, 2, 3) and torch.equal(noise, all_of.normals("latent", 2, 3))
 
@@ -156,7 +156,7 @@ def test_a_generator_is_the_same_on_every_process_and_each_takes_its_rows() -> N
     part = replace(whole, x=whole.x[2:4], y=whole.y[2:4], positions=range(2, 4))
     drawn = [torch.rand(6, 2, generator=batch.generator("prior")) for batch in (whole, part)]
     assert torch.equal(*drawn)
-    assert torch.equal(part.rows_of(drawn[0]), drawn[0][2:4])
+    assert torch.equal(part.take_rows(drawn[0]), drawn[0][2:4])
 
 
 # Opened from a folder.

@@ -11,7 +11,7 @@ from PIL import Image
 
 from unit.config.data import Channels, ImagesConfig
 from unit.data.batches import DataError
-from unit.data.one_domain import Split, open_images, source_of
+from unit.data.one_domain import Split, detect_source, open_images
 
 
 @pytest.fixture(scope="module")
@@ -112,14 +112,14 @@ def test_digits_have_their_own_size_unless_another_is_asked_for(
 
 
 def test_what_lies_in_a_folder_is_seen_by_its_files(mnist: Path, tmp_path: Path) -> None:
-    assert source_of(ImagesConfig(root=str(mnist))) == "mnist"
-    assert source_of(ImagesConfig(root=str(tmp_path / "not there"))) == "mnist"  # where MNIST would be downloaded
+    assert detect_source(ImagesConfig(root=str(mnist))) == "mnist"
+    assert detect_source(ImagesConfig(root=str(tmp_path / "not there"))) == "mnist"  # where MNIST would be downloaded
     (tmp_path / "empty").mkdir()
-    assert source_of(ImagesConfig(root=str(tmp_path / "empty"))) == "mnist"
-    assert source_of(ImagesConfig(root=str(tmp_path / "usps.h5"))) == "usps"
+    assert detect_source(ImagesConfig(root=str(tmp_path / "empty"))) == "mnist"
+    assert detect_source(ImagesConfig(root=str(tmp_path / "usps.h5"))) == "usps"
     (tmp_path / "digits").mkdir()
     (tmp_path / "digits" / "usps.h5").touch()
-    assert source_of(ImagesConfig(root=str(tmp_path / "digits"))) == "usps"
+    assert detect_source(ImagesConfig(root=str(tmp_path / "digits"))) == "usps"
     own = written(tmp_path / "own", train__cat=1)
-    assert source_of(ImagesConfig(root=str(own))) == "folder"
-    assert source_of(ImagesConfig(root=str(own), name="mnist")) == "mnist"
+    assert detect_source(ImagesConfig(root=str(own))) == "folder"
+    assert detect_source(ImagesConfig(root=str(own), name="mnist")) == "mnist"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from set_toys import Site, counts_of, files_of, named, serving, tar_folder, write_folders, write_pairs, zip_files
+from set_toys import Site, counts_of, list_files, named, serving, tar_folder, write_folders, write_pairs, zip_files
 
 from unit.cli.data import data
 from unit.data.sets import fetch, layout, prepare, recipes
@@ -61,16 +61,16 @@ def test_a_download_is_prepared_once(tiny: Site, tmp_path: Path, capsys: pytest.
     assert counts_of(room / "maps") == named(2, 2, 1, 1)
     downloads = room / "downloads"
     assert sorted(path.name for path in room.iterdir()) == ["downloads", "maps"]
-    assert sorted(files_of(downloads)) == ["maps.tar.gz", "maps.tar.gz.sha256"]
+    assert sorted(list_files(downloads)) == ["maps.tar.gz", "maps.tar.gz.sha256"]
     digest = fetch._digest(downloads / "maps.tar.gz", "sha256")
     assert (downloads / "maps.tar.gz.sha256").read_text() == f"{digest}  maps.tar.gz\n"
 
-    before = files_of(room)
+    before = list_files(room)
     assert data(["maps", "--output", str(room / "maps")]) == 1
     assert "already exists" in capsys.readouterr().err
-    assert files_of(room) == before
+    assert list_files(room) == before
     assert data(["maps", "--output", str(room / "again")]) == 0
-    assert files_of(room / "again") == files_of(room / "maps")
+    assert list_files(room / "again") == list_files(room / "maps")
     assert len(tiny.asked) == 1
 
 
@@ -82,7 +82,7 @@ def test_a_download_with_other_counts_is_an_error_and_a_source_a_warning(
     room = tmp_path / "room"
     assert data(["maps", "--output", str(room / "maps")]) == 1
     assert "trainA has 3 images instead of 2" in capsys.readouterr().err
-    assert list(files_of(room)) == ["downloads/maps.tar.gz"]
+    assert list(list_files(room)) == ["downloads/maps.tar.gz"]
     for source in (archive, tmp_path / "m"):
         out = room / source.name
         assert data(["maps", "--source", str(source), "--output", str(out)]) == 0
@@ -94,7 +94,7 @@ def test_a_broken_download_is_not_kept(tiny: Site, tmp_path: Path, capsys: pytes
     tiny.files["/maps.tar.gz"] = tiny.files["/maps.tar.gz"][:-20]
     assert data(["maps", "--output", str(tmp_path / "room" / "maps")]) == 1
     assert "not a complete zip or tar archive" in capsys.readouterr().err
-    assert files_of(tmp_path / "room") == {}
+    assert list_files(tmp_path / "room") == {}
 
 
 def test_an_offline_machine_is_told_the_mirrors_and_the_way_out(
@@ -172,7 +172,7 @@ def test_toymaps_are_drawn_as_the_generator_draws_them(tmp_path: Path, capsys: p
     assert data([*command, "--output", str(tmp_path / "x")]) == 0
     assert capsys.readouterr().err == ""
     write_toymaps(tmp_path / "expected", size=16, train=3, test=2, seed=4)
-    assert files_of(tmp_path / "x") == files_of(tmp_path / "expected")
+    assert list_files(tmp_path / "x") == list_files(tmp_path / "expected")
 
 
 def test_the_result_goes_below_the_current_folder(
@@ -183,7 +183,7 @@ def test_the_result_goes_below_the_current_folder(
     assert capsys.readouterr().out.startswith(f"{tmp_path / 'datasets' / 'toymaps'}: testA 1, testB 1, trainA 2")
     source = write_folders(tmp_path / "mine")
     assert data(["horse2zebra", "--source", "mine"]) == 0
-    assert files_of(tmp_path / "datasets" / "horse2zebra") == files_of(source)
+    assert list_files(tmp_path / "datasets" / "horse2zebra") == list_files(source)
     assert sorted(path.name for path in (tmp_path / "datasets").iterdir()) == ["horse2zebra", "toymaps"]
 
 
@@ -269,7 +269,7 @@ def test_the_script_prepares_a_data_set(tmp_path: Path) -> None:
     command = [sys.executable, str(DATASETS / "prepare.py"), "cat2dog", "--source", str(source)]
     ran = subprocess.run([*command, "--output", "x"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert ran.stdout.startswith(f"{tmp_path / 'x'}: testA 2")
-    assert files_of(tmp_path / "x") == files_of(source)
+    assert list_files(tmp_path / "x") == list_files(source)
 
 
 def test_the_command_needs_neither_torch_nor_a_module_of_unix() -> None:
@@ -327,14 +327,14 @@ def test_real_maps_are_split_exactly(tmp_path: Path) -> None:
 def test_real_day2night_is_copied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["day2night", "--source", str(DATA / "day2night"), "--output", str(tmp_path / "x")]
     assert data(command) == 0
-    assert files_of(tmp_path / "x") == files_of(DATA / "day2night")
+    assert list_files(tmp_path / "x") == list_files(DATA / "day2night")
 
 
 def test_a_deeply_nested_archive_is_prepared_and_cleared_away(tmp_path: Path) -> None:
     root = write_folders(tmp_path / "set")
     deep = "set/" + "d/" * 1200 + "x.txt"
-    files = {f"set/{name}": contents for name, contents in files_of(root).items()}
+    files = {f"set/{name}": contents for name, contents in list_files(root).items()}
     archive = zip_files(tmp_path / "set.zip", files | {deep: b"x"})
     assert data(["maps", "--source", str(archive), "--output", str(tmp_path / "maps")]) == 0
-    assert files_of(tmp_path / "maps").keys() == files_of(root).keys()
+    assert list_files(tmp_path / "maps").keys() == list_files(root).keys()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]

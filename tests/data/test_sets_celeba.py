@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from set_toys import counts_of, files_of, write_image, zip_files
+from set_toys import counts_of, list_files, write_image, zip_files
 
 from unit.cli.data import data
 from unit.data.sets import layout
@@ -38,7 +38,7 @@ def test_celeba_is_split_by_attribute_and_official_partition(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], zipped: bool
 ) -> None:
     root, out = _write_celeba(tmp_path / "in", zipped=zipped), tmp_path / "out"
-    before = files_of(root)
+    before = list_files(root)
     command = ["celeba", "--attribute", "Smiling", "--source", str(root), "--output", str(out)]
     assert data(command) == 0
     for i, (smile, part) in enumerate(zip(SMILES, PARTITION, strict=True)):
@@ -47,7 +47,7 @@ def test_celeba_is_split_by_attribute_and_official_partition(
         face = folder / f"{i + 1:06d}.png"
         assert face.read_bytes() == (tmp_path / "expected.png").read_bytes()
     assert sum(counts_of(out).values()) == len(SMILES)
-    assert files_of(root) == before
+    assert list_files(root) == before
     warned = capsys.readouterr().err
     assert "list_attr_celeba.txt has md5" in warned
     assert "train has 4 images instead of 162770" in warned

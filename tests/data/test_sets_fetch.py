@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from set_toys import Site, files_of, serving
+from set_toys import Site, list_files, serving
 
 from unit.data.sets import fetch
 
@@ -30,7 +30,7 @@ def _leave_part(site: Site, archive: Path, part: bytes, version: str = '"v1"') -
 def test_a_download_is_the_mirrors_file_and_leaves_nothing_else(site: Site, tmp_path: Path) -> None:
     site.files["/x.zip"] = BODY
     fetch.fetch(tmp_path / "d" / "x.zip", [f"{site.url}/x.zip"])
-    assert files_of(tmp_path) == {"d/x.zip": BODY}
+    assert list_files(tmp_path) == {"d/x.zip": BODY}
     fetch.fetch(tmp_path / "d" / "x.zip", [f"{site.url}/x.zip"])  # it is there: nothing to ask for
     assert site.asked == [("/x.zip", "")]
 
@@ -46,7 +46,7 @@ def test_a_part_is_completed_or_started_anew(site: Site, tmp_path: Path, ranges:
     start = BODY[:1000] if resumes else b"of an older file" * 50
     _leave_part(site, tmp_path / "x.zip", start, version)
     fetch.fetch(tmp_path / "x.zip", [f"{site.url}/x.zip"])
-    assert files_of(tmp_path) == {"x.zip": BODY}
+    assert list_files(tmp_path) == {"x.zip": BODY}
     assert site.asked == [("/x.zip", f"bytes={len(start)}-" if version else "")]
 
 
@@ -54,7 +54,7 @@ def test_a_part_that_was_whole_already_is_taken(site: Site, tmp_path: Path) -> N
     site.files["/x.zip"] = BODY
     _leave_part(site, tmp_path / "x.zip", BODY)
     fetch.fetch(tmp_path / "x.zip", [f"{site.url}/x.zip"])
-    assert files_of(tmp_path) == {"x.zip": BODY}
+    assert list_files(tmp_path) == {"x.zip": BODY}
     assert site.asked == [("/x.zip", f"bytes={len(BODY)}-")]
 
 
@@ -62,14 +62,14 @@ def test_a_part_that_is_too_long_is_dropped(site: Site, tmp_path: Path) -> None:
     site.files["/x.zip"] = BODY
     _leave_part(site, tmp_path / "x.zip", BODY + b"?")
     fetch.fetch(tmp_path / "x.zip", [f"{site.url}/x.zip"])
-    assert files_of(tmp_path) == {"x.zip": BODY}
+    assert list_files(tmp_path) == {"x.zip": BODY}
 
 
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_broken_off_answer_is_completed(site: Site, tmp_path: Path, ranges: bool) -> None:
     site.files["/x.zip"], site.ranges, site.cut = BODY, ranges, [100, 3000]
     fetch.fetch(tmp_path / "x.zip", [f"{site.url}/x.zip"])
-    assert files_of(tmp_path) == {"x.zip": BODY}
+    assert list_files(tmp_path) == {"x.zip": BODY}
     third = "bytes=3100-" if ranges else "bytes=3000-"
     assert site.asked == [("/x.zip", ""), ("/x.zip", "bytes=100-"), ("/x.zip", third)]
 
@@ -77,7 +77,7 @@ def test_a_broken_off_answer_is_completed(site: Site, tmp_path: Path, ranges: bo
 def test_a_bad_line_is_enough_while_it_makes_progress(site: Site, tmp_path: Path) -> None:
     site.files["/x.zip"], site.cut = BODY, [1000] * 9
     fetch.fetch(tmp_path / "x.zip", [f"{site.url}/x.zip"])
-    assert files_of(tmp_path) == {"x.zip": BODY}
+    assert list_files(tmp_path) == {"x.zip": BODY}
     assert len(site.asked) == 10 > fetch.ATTEMPTS
 
 
@@ -93,7 +93,7 @@ def test_no_old_bytes_stand_under_a_new_version(site: Site, tmp_path: Path, monk
         with pytest.raises(KeyboardInterrupt):
             fetch.fetch(tmp_path / "x.zip", [f"{site.url}/x.zip"])
     fetch.fetch(tmp_path / "x.zip", [f"{site.url}/x.zip"])
-    assert files_of(tmp_path) == {"x.zip": BODY}
+    assert list_files(tmp_path) == {"x.zip": BODY}
 
 
 def test_attempts_without_progress_end_and_keep_the_part(site: Site, tmp_path: Path) -> None:
@@ -104,13 +104,13 @@ def test_attempts_without_progress_end_and_keep_the_part(site: Site, tmp_path: P
     site.cut.clear()
     fetch.fetch(tmp_path / "x.zip", [f"{site.url}/x.zip"])
     assert site.asked[-1] == ("/x.zip", "bytes=100-")
-    assert files_of(tmp_path) == {"x.zip": BODY}
+    assert list_files(tmp_path) == {"x.zip": BODY}
 
 
 def test_an_overloaded_server_is_asked_again(site: Site, tmp_path: Path) -> None:
     site.files["/x.zip"], site.errors = BODY, [503, 429]
     fetch.fetch(tmp_path / "x.zip", [f"{site.url}/x.zip"])
-    assert files_of(tmp_path) == {"x.zip": BODY}
+    assert list_files(tmp_path) == {"x.zip": BODY}
 
 
 def test_mirrors_are_tried_in_turn(site: Site, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_mirrors_are_tried_in_turn(site: Site, tmp_path: Path) -> None:
     mirrors = ["http://127.0.0.1:9/x.zip", f"{site.url}/gone/x.zip", f"{site.url}/there/x.zip"]
     fetch.fetch(tmp_path / "x.zip", mirrors)
     assert site.asked == [("/gone/x.zip", ""), ("/there/x.zip", "")]
-    assert files_of(tmp_path) == {"x.zip": BODY}
+    assert list_files(tmp_path) == {"x.zip": BODY}
 
 
 def test_a_web_page_is_no_archive(site: Site, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_wrong_checksum_sends_to_the_next_mirror(site: Site, tmp_path: Path) -
         [f"{site.url}/bad/x.zip", f"{site.url}/good/x.zip"],
         checksum=checksum,
     )
-    assert files_of(tmp_path / "d") == {"x.zip": BODY}
+    assert list_files(tmp_path / "d") == {"x.zip": BODY}
     with pytest.raises(ConnectionError, match="sha256"):
         fetch.fetch(tmp_path / "e" / "x.zip", [f"{site.url}/bad/x.zip"], checksum=checksum)
     assert not (tmp_path / "e").exists()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from icc_profiles import cmyk_profile
 from PIL import Image
-from set_toys import FOLDERS, counts_of, files_of, named, write_folders, write_image, write_pairs
+from set_toys import FOLDERS, counts_of, list_files, named, write_folders, write_image, write_pairs
 
 from unit.cli.data import data
 from unit.data.sets import layout
@@ -19,7 +19,7 @@ def test_the_halves_of_a_pair_make_up_the_pair(tmp_path: Path, mode: str, side_a
     for split in ("train", "test"):
         write_image(tmp_path / "in" / split / "7.png", mode=mode)
     layout.arrange(tmp_path / "in", tmp_path / "out", side_a=side_a)
-    assert sorted(files_of(tmp_path / "out")) == sorted(f"{folder}/7.png" for folder in FOLDERS)
+    assert sorted(list_files(tmp_path / "out")) == sorted(f"{folder}/7.png" for folder in FOLDERS)
     a, b = (np.asarray(Image.open(tmp_path / "out" / f"train{d}" / "7.png")) for d in "AB")
     pair = np.asarray(Image.open(tmp_path / "in" / "train" / "7.png"))
     halves = [a, b] if side_a == "left" else [b, a]
@@ -50,10 +50,10 @@ def test_folders_are_copied_byte_for_byte_from_three_levels_down(tmp_path: Path)
     (tmp_path / "in" / "__MACOSX" / "trainA").mkdir(parents=True)
     (root / "trainA" / ".DS_Store").write_bytes(b"")
     layout.arrange(tmp_path / "in", tmp_path / "out")
-    expected = {name: data for name, data in files_of(root).items() if "DS_Store" not in name}
-    assert files_of(tmp_path / "out") == expected
+    expected = {name: data for name, data in list_files(root).items() if "DS_Store" not in name}
+    assert list_files(tmp_path / "out") == expected
     layout.arrange(root, tmp_path / "moved", move=True)
-    assert list(files_of(root)) == ["trainA/.DS_Store"]
+    assert list(list_files(root)) == ["trainA/.DS_Store"]
 
 
 def test_what_is_no_image_is_left_out_with_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,13 +122,13 @@ def test_an_unfit_source_is_one_line_and_leaves_nothing(
     message: str,
 ) -> None:
     build(tmp_path / "in")
-    before = files_of(tmp_path)
+    before = list_files(tmp_path)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         layout.arrange(tmp_path / "in", tmp_path / "scratch" / "out")
     out = tmp_path / "out"
     assert data(["maps", "--source", str(tmp_path / "in"), "--output", str(out)]) == 1
     assert capsys.readouterr().err.count("\n") == 1
-    assert {name: d for name, d in files_of(tmp_path).items() if "scratch" not in name} == before
+    assert {name: d for name, d in list_files(tmp_path).items() if "scratch" not in name} == before
     assert not list(tmp_path.glob(".*"))
     assert not out.exists()
 

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from set_toys import files_of, tar_folder, write_folders, zip_files
+from set_toys import list_files, tar_folder, write_folders, zip_files
 
 from unit.data.sets import unpack
 from unit.data.sets.folders import remove_folder
@@ -18,13 +18,13 @@ from unit.data.sets.folders import remove_folder
 def test_a_tar_comes_out_as_it_went_in(tmp_path: Path, mode: str) -> None:
     root = write_folders(tmp_path / "set")
     unpack.unpack(tar_folder(tmp_path / "set.tar", root, mode), tmp_path / "out")
-    assert files_of(tmp_path / "out" / "set") == files_of(root)
+    assert list_files(tmp_path / "out" / "set") == list_files(root)
 
 
 def test_a_zip_comes_out_as_it_went_in(tmp_path: Path) -> None:
     files = {"set/trainA/2011-11-08 16:45:24.jpg": b"one", "set/b.jpg": b""}
     unpack.unpack(zip_files(tmp_path / "set.zip", files), tmp_path / "out")
-    assert files_of(tmp_path / "out") == files
+    assert list_files(tmp_path / "out") == files
 
 
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "/x", "C:/x", "C:x", "a\\..\\..\\x", "//h/s/x"])
@@ -34,7 +34,7 @@ def test_a_name_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None
     for archive in (packed_zip, packed_tar):
         with pytest.raises(ValueError, match="not safe to unpack"):
             unpack.unpack(archive, tmp_path / archive.suffix / "out")
-    assert sorted(files_of(tmp_path)) == ["set.tar", "set.zip"]
+    assert sorted(list_files(tmp_path)) == ["set.tar", "set.zip"]
 
 
 def _tar_of(path: Path, *members: tarfile.TarInfo) -> Path:
@@ -79,7 +79,7 @@ def test_a_bomb_is_refused_before_it_is_written(tmp_path: Path, monkeypatch: pyt
     ):
         with pytest.raises(ValueError, match="bomb"):
             unpack.unpack(archive, tmp_path / f"out{archive.suffix}")
-        assert files_of(tmp_path / f"out{archive.suffix}") == {}
+        assert list_files(tmp_path / f"out{archive.suffix}") == {}
 
 
 @pytest.mark.parametrize(("limit", "value"), [("MAX_BYTES", 100), ("MAX_FILES", 3)])
@@ -103,7 +103,7 @@ def test_a_name_that_comes_twice_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_archive_is_a_value_error(tmp_path: Path, name: str, damage: str) -> None:
     root, archive = write_folders(tmp_path / "set"), tmp_path / name
     if archive.suffix == ".zip":
-        zip_files(archive, {f"set/{name}": contents for name, contents in files_of(root).items()})
+        zip_files(archive, {f"set/{name}": contents for name, contents in list_files(root).items()})
     else:
         tar_folder(archive, root, f"w:{archive.suffix[1:]}" if archive.suffix != ".tar" else "w")
     whole = archive.read_bytes()
@@ -219,7 +219,7 @@ def test_the_folder_itself_may_be_a_member(tmp_path: Path) -> None:
     folder, file = tarfile.TarInfo("./"), tarfile.TarInfo("./a.png")
     folder.type = tarfile.DIRTYPE
     unpack.unpack(_tar_of(tmp_path / "set.tar", folder, file), tmp_path / "out")
-    assert files_of(tmp_path / "out") == {"a.png": b""}
+    assert list_files(tmp_path / "out") == {"a.png": b""}
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar"])

@@ -17,8 +17,8 @@ from unit.data.batches import DataError, Shard
 from unit.data.domain import Domain, domain_of_array
 from unit.data.two_domains import DRAWS_PER_IMAGE, UnpairedBatches, open_domains, training_folders
 from unit.methods.unit import Unit, UnitConfig
-from unit.training.distributed import shard_of
-from unit.training.step import micro_batches_of
+from unit.training.distributed import make_shard
+from unit.training.step import iterate_micro_batches
 
 Root = Callable[..., Path]
 
@@ -179,7 +179,7 @@ def test_a_bad_file_gives_the_same_batches_from_memory_and_from_the_disk(tmp_pat
     assert all(numbers(one[part].x_a) == numbers(other[part].x_a) for part in range(4))
 
 
-def config_of(root: Path, *, cache_gb: float, workers: int = 0, steps: int = 4, accumulation: int = 1) -> UnitConfig:
+def parse_config(root: Path, *, cache_gb: float, workers: int = 0, steps: int = 4, accumulation: int = 1) -> UnitConfig:
     return UnitConfig(
         data=TwoDomainsConfig(root=str(root), size=SIZE, cache_gb=cache_gb, workers=workers, zoom=1.2, jitter=0.5),
         train=TrainConfig(steps=steps, batch_size=2, accumulation=accumulation, precision="fp32"),
@@ -191,9 +191,9 @@ def test_the_loop_gets_the_same_batches_from_memory_and_through_workers(root: Ro
     path, accelerator = root(), Accelerator(cpu=True)
     runs = []
     for cache_gb, workers in ((1.0, 0), (0.0, 0), (0.0, 2)):
-        config = config_of(path, cache_gb=cache_gb, workers=workers)
-        batches = Unit.open(config, shard_of(config, accelerator))
-        runs.append(list(micro_batches_of(batches, config, accelerator.device, 0)))
+        config = parse_config(path, cache_gb=cache_gb, workers=workers)
+        batches = Unit.open(config, make_shard(config, accelerator))
+        runs.append(list(iterate_micro_batches(batches, config, accelerator.device, 0)))
     for other in runs[1:]:
         for (one,), (again,) in zip(runs[0], other, strict=True):
             assert torch.equal(one.x_a, again.x_a) and torch.equal(one.x_b, again.x_b)
@@ -202,10 +202,10 @@ def test_the_loop_gets_the_same_batches_from_memory_and_through_workers(root: Ro
 
 def test_the_loop_may_begin_at_any_step(root: Root) -> None:
     path, accelerator = root(), Accelerator(cpu=True)
-    config = config_of(path, cache_gb=1, accumulation=2)
-    batches = Unit.open(config, shard_of(config, accelerator))
-    whole = list(micro_batches_of(batches, config, accelerator.device, 0))
-    rest = list(micro_batches_of(batches, config, accelerator.device, 2))
+    config = parse_config(path, cache_gb=1, accumulation=2)
+    batches = Unit.open(config, make_shard(config, accelerator))
+    whole = list(iterate_micro_batches(batches, config, accelerator.device, 0))
+    rest = list(iterate_micro_batches(batches, config, accelerator.device, 2))
     assert [[part.step for part in parts] for parts in whole] == [[step] * 2 for step in range(4)]
     assert [[part.positions for part in parts] for parts in whole] == [[range(1), range(1, 2)]] * 4
     assert len(rest) == 2

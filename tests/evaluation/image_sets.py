@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from digit_toys import config_of, method_of, uniforms
+from digit_toys import method_of, parse_config, uniforms
 from torch import Tensor, nn
 
 from unit.data.domain import Domain, domain_of_array
@@ -40,7 +40,7 @@ def labeled(images: Tensor, labels: Tensor) -> Domain:
 
 def model_of(name: str, **keys: Any) -> Any:
     """METHODS[name]'s model for images of 16 × 16, untrained, with weights large enough for each to count."""
-    model = method_of(config_of(name, **keys), side=SIDE).model.eval()
+    model = method_of(parse_config(name, **keys), side=SIDE).model.eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(2)

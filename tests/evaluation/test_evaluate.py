@@ -11,9 +11,9 @@ from digit_toys import options, write_mnist
 
 import unit
 from unit.evaluation import METRICS
-from unit.evaluation.evaluate import metric_of, run_of, write
+from unit.evaluation.evaluate import find_metric, run_of, write
 from unit.evaluation.metric import Figures
-from unit.weights import checkpoints_of
+from unit.weights import list_checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_figures_are_the_same_each_time_but_for_another_seed(run: Path) -> None:
 
 
 def test_a_checkpoint_is_evaluated_into_its_runs_folder(run: Path) -> None:
-    first, last = checkpoints_of(run)
+    first, last = list_checkpoints(run)
     assert run_of(first) == run and run_of(run) == run
     early = unit.evaluate(first, metrics=["round_trip"])
     found = json.loads((run / f"evaluation-{first.name}.json").read_text())
@@ -136,7 +136,7 @@ def test_no_metrics_at_all_is_refused(run: Path) -> None:
 
 @pytest.mark.parametrize("name", METRICS)
 def test_every_line_of_the_table_names_a_metric(name: str) -> None:
-    assert metric_of(name).measure and metric_of(name).applies
+    assert find_metric(name).measure and find_metric(name).applies
 
 
 # evaluation.json

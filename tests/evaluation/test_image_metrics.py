@@ -14,7 +14,7 @@ from unit import draws
 from unit.core.regularizer import mmd
 from unit.data.domain import Domain, domain_of_array
 from unit.evaluation import METRICS
-from unit.evaluation.evaluate import measure, metric_of
+from unit.evaluation.evaluate import find_metric, measure
 from unit.models.autoencoder import ImageAutoencoder
 
 small = pytest.fixture(autouse=True)(in_small_parts)
@@ -49,7 +49,7 @@ def test_every_metric_is_some_models() -> None:
 def test_a_metric_that_does_not_apply_says_why(name: str) -> None:
     for method in OF_METHODS:
         images = set_of(model_of(method))
-        reason = metric_of(name).applies(images)
+        reason = find_metric(name).applies(images)
         assert (reason == "") == (name in OF_METHODS[method])
         if reason:
             with pytest.raises(ValueError, match=f"^metric {name} has no figures here: ") as refusal:

@@ -11,7 +11,7 @@ from unit.data.decoding import read_image
 from unit.data.images import write_image
 from unit.data.toymaps import PALETTE
 from unit.evaluation.evaluate import measure
-from unit.evaluation.maps import METRIC, palette_of, write_picture
+from unit.evaluation.maps import METRIC, find_palette, write_picture
 from unit.evaluation.palette import MAPS_PALETTE
 
 
@@ -66,15 +66,15 @@ def test_the_palette_is_the_one_that_most_pixels_of_the_truths_have(
     palette: dict[str, tuple[int, int, int]], name: str
 ) -> None:
     truths = [painted(list(palette.values())), painted(list(palette.values())[::-1])]
-    assert palette_of(truths) == name
-    assert palette_of([truth - 16 for truth in truths]) == name  # no further from each color than the score allows
+    assert find_palette(truths) == name
+    assert find_palette([truth - 16 for truth in truths]) == name  # no further from each color than the score allows
 
 
 def test_maps_of_other_colors_have_no_palette() -> None:
     known, other = [PALETTE["land"], PALETTE["water"], PALETTE["building"]], (0, 0, 0)
-    assert palette_of([painted([*known, other], side=12)]) == "toymaps"  # 9 rows of 12 are in it
-    assert palette_of([painted([*known[1:], other], side=12)]) is None
-    assert palette_of([painted([(0, 0, 0)])]) is None
+    assert find_palette([painted([*known, other], side=12)]) == "toymaps"  # 9 rows of 12 are in it
+    assert find_palette([painted([*known[1:], other], side=12)]) is None
+    assert find_palette([painted([(0, 0, 0)])]) is None
 
 
 def test_other_images_than_maps_are_refused_by_what_is_wrong(toys: Path) -> None:

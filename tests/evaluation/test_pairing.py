@@ -9,7 +9,7 @@ from inverters import Keeper, set_of
 import unit
 from unit.data.batches import Shard
 from unit.evaluation.evaluate import measure
-from unit.evaluation.pairing import EPOCHS, count_pairs, pairing_of
+from unit.evaluation.pairing import EPOCHS, count_pairs, measure_pairing
 
 
 def test_pairs_meet_by_chance_alone() -> None:
@@ -37,16 +37,16 @@ def test_evaluate_counts_the_pairs_of_a_run(tiny: Tiny, run_command: Command, tm
     assert run_command("train", *tiny(run, "--train.steps", "1")).code == 0
     said = run_command("main", "evaluate", "--model", run, "--metrics", "pairing")
     assert said.code == 0, said.err
-    found = pairing_of(run)
+    found = measure_pairing(run)
     assert found is not None and found.drawn == 6 * EPOCHS
     row = {"drawn": float(found.drawn), "of one name": float(found.same), "by chance": found.chance}
     assert unit.evaluate(run, metrics=["pairing"])["pairing"].rows == {"training": row}
     assert said.out.splitlines()[-1].split() == ["training", *(f"{value:.1f}" for value in row.values())]
     (run / "config.yaml").unlink()
-    assert pairing_of(run) is None
+    assert measure_pairing(run) is None
 
 
 def test_a_model_without_a_run_has_no_pairs_to_count(toys: Path) -> None:
-    assert pairing_of(None) is None
+    assert measure_pairing(None) is None
     with pytest.raises(ValueError, match="training folders are not at hand"):
         measure(set_of(Keeper(), toys), ["pairing"])

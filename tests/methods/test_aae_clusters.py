@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from autoencoder_toys import close, made
-from digit_toys import config_of, noise_of, write_mnist
+from digit_toys import noise_of, parse_config, write_mnist
 from torch import Tensor, nn
 
 from unit.core.regularizer import imbalance_in_groups
@@ -65,7 +65,7 @@ def test_balance_adds_the_imbalance_of_the_categories() -> None:
 
 def test_a_normalized_encoder_sees_images_less_the_mean_of_those_it_trains_on(tmp_path: Path) -> None:
     keys: dict[str, Any] = {"data__root": write_mnist(tmp_path / "mnist", train=60), "data__held_out": 20}
-    config = config_of("aae_cluster balanced", **keys)
+    config = parse_config("aae_cluster balanced", **keys)
     kind = find_method(config.method)
     batches = kind.open(config, Shard(0, 4))
     method = kind(config, batches)

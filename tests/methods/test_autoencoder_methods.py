@@ -7,7 +7,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from autoencoder_toys import close, in_float32, is_single, made, steps
-from digit_toys import METHODS, batch_of, config_of, method_of, numbered, shared_out
+from digit_toys import METHODS, batch_of, method_of, numbered, parse_config, shared_out
 from laws import in_one_line
 
 from unit.data.batches import DataError, Shard
@@ -104,7 +104,7 @@ def test_micro_batches_train_as_the_whole_batch(name: str, parts: int) -> None:
     # What two processes or two micro-batches lose, averaged, is what the whole batch loses.
     (whole, batch), (split, _) = made(Method, name), made(Method, name)
     batch = replace(batch, **vars(batch_of(8, labeled=8 if batch.labeled is not None else 0)))
-    batch = in_float32(batch) if is_single(config_of(name)) else batch
+    batch = in_float32(batch) if is_single(parse_config(name)) else batch
     losses = []
     for method, given in ((whole, [batch]), (split, shared_out(batch, parts))):
         optimizers = {
@@ -126,7 +126,7 @@ def test_micro_batches_train_as_the_whole_batch(name: str, parts: int) -> None:
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "aae informed"])
 def test_every_method_takes_color_images_of_any_number_of_classes(name: str) -> None:
     keys = {"model__categories": 3} if name.startswith("aae_semi") else {}
-    config = config_of(name, **keys)
+    config = parse_config(name, **keys)
     labeled = getattr(getattr(config, "data", None), "labeled", 0)
     method = method_of(config, channels=3, classes=3, fraction_labeled=0.3 if labeled else 0.0)
     batch = in_float32(batch_of(4, labeled=6 if labeled else 0, channels=3, classes=3))
@@ -141,7 +141,7 @@ def test_every_method_takes_color_images_of_any_number_of_classes(name: str) -> 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_that_needs_labels_refuses_images_without(name: str) -> None:
-    config = config_of(name)
+    config = parse_config(name)
     kind = find_method(config.method)
     images = {"images": numbered(20, side=16, classes=0)}
     if not kind.labels_needed and not getattr(config.data, "labeled", 0):
@@ -155,14 +155,14 @@ def test_a_method_that_needs_labels_refuses_images_without(name: str) -> None:
 
 def test_categories_that_are_not_the_classes_are_refused() -> None:
     with pytest.raises(DataError) as refusal:
-        method_of(config_of("aae_semi"), classes=3)
+        method_of(parse_config("aae_semi"), classes=3)
     assert in_one_line(refusal.value) == "model.categories: expected 3, one for each class, got 10"
-    assert method_of(config_of("aae_cluster"), classes=3).model.config.model.categories == 12  # clusters may be any
+    assert method_of(parse_config("aae_cluster"), classes=3).model.config.model.categories == 12  # clusters may be any
 
 
 def test_an_informed_discriminator_needs_a_part_of_the_prior_for_each_class() -> None:
     with pytest.raises(DataError) as refusal:
-        method_of(config_of("aae informed"), classes=3)
+        method_of(parse_config("aae informed"), classes=3)
     assert in_one_line(refusal.value) == (
         "model.informed: the mixture prior has 10 parts, one for each label; the data has 3 classes"
     )

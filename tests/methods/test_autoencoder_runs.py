@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import Command
-from digit_toys import METHODS, assert_close, config_of, logged_by, method_of, options, uniforms, write_mnist
+from digit_toys import METHODS, assert_close, logged_by, method_of, options, parse_config, uniforms, write_mnist
 from run_files import assert_same, newest, refused, saved_steps, without_flushing
 from safetensors.torch import load_file
 
@@ -19,7 +19,7 @@ from unit.data.decoding import read_image
 from unit.evaluation import parzen
 from unit.models.folder import load_model
 from unit.training import checkpoint
-from unit.weights import tensors_of
+from unit.weights import collect_tensors
 
 Runs = dict[str, Path]
 
@@ -107,7 +107,7 @@ def test_a_run_leaves_all_that_it_should(name: str, runs: Runs) -> None:
     assert sorted(path.name for path in (run / "samples").iterdir()) == ["step-00000002.png", "step-00000004.png"]
     grid = read_image(run / "samples" / "step-00000004.png", channels=1)
     assert grid.shape == (1, 3 * 30 - 2, COLUMNS.get(name, 20) * 30 - 2)
-    method = method_of(config_of(name))
+    method = method_of(parse_config(name))
     inside = set(method.model.modules())
     beside = {key for key, network in method.networks.items() if network not in inside}
     assert beside <= {"discriminator"}
@@ -117,7 +117,7 @@ def test_a_run_leaves_all_that_it_should(name: str, runs: Runs) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_training_moves_every_network_and_logs_every_step(name: str, runs: Runs) -> None:
-    early, late = (checkpoint.load(path).tensors for path in weights.checkpoints_of(runs[name]))
+    early, late = (checkpoint.load(path).tensors for path in weights.list_checkpoints(runs[name]))
     for network, tensors in late.items():
         for key, tensor in tensors.items():
             assert tensor.isfinite().all()
@@ -134,7 +134,7 @@ def test_each_optimizer_has_its_own_learning_rate(runs: Runs) -> None:
         "aae": {"discriminator": 0.2, "encoder": 1},
     }
     for name, factors in rates.items():
-        groups = method_of(config_of(name)).optimizers
+        groups = method_of(parse_config(name)).optimizers
         assert {optimizer: groups[optimizer].lr_factor for optimizer in factors} == pytest.approx(factors)
 
 
@@ -173,12 +173,12 @@ def test_the_finished_model_is_the_moving_average(name: str, runs: Runs, tmp_pat
     alone.mkdir()
     for file in ("config.json", "model.safetensors"):
         shutil.copy(run / file, alone / file)
-    method = method_of(config_of(name), side=28)
+    method = method_of(parse_config(name), side=28)
     for folder in (run, unfinished, alone):
         model = load_model(folder)
         assert type(model) is type(method.model) and not model.training
         assert not any(parameter.requires_grad for parameter in model.parameters())
-        found = tensors_of(model)
+        found = collect_tensors(model)
         assert found.keys() == average.keys()
         assert all(torch.equal(found[key], average[key]) for key in found)
         assert model.config == method.model.config
@@ -196,10 +196,10 @@ def test_without_a_moving_average_it_is_the_last_weights(
     for network, tensors in newest(runs[name]).tensors.items():  # it has no say in the training
         assert network == "average" or all(torch.equal(tensors[key], saved[network][key]) for key in tensors)
     assert "average" not in saved
-    finished = tensors_of(load_model(run))
+    finished = collect_tensors(load_model(run))
     assert load_file(run / "model.safetensors").keys() == finished.keys() == saved["model"].keys()
     (run / "config.json").unlink()
-    last = tensors_of(load_model(run))
+    last = collect_tensors(load_model(run))
     assert all(torch.equal(last[key], finished[key]) for key in finished)
     assert all(torch.equal(saved["model"][key], finished[key]) for key in finished)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from autoencoder_toys import close, gaussian_of, made, one_hot, plain_l, plain_u, steps
-from digit_toys import beside, config_of, noise_of, normals, uniforms, write_mnist
+from digit_toys import beside, noise_of, normals, parse_config, uniforms, write_mnist
 from torch import nn
 
-from unit.core.likelihood import likelihood_of
+from unit.core.likelihood import build_likelihood
 from unit.data.batches import Shard
 from unit.methods import find_method
 from unit.methods.autoencoders.m1m2 import M1M2
@@ -85,7 +85,7 @@ def test_m2s_objective_by_hand(fraction: float, keys: dict[str, float], weight: 
 
 @pytest.mark.parametrize("name", ["m2", "m1m2"])
 def test_m2_weighs_labeled_images_by_their_share_of_the_training_images(name: str, tmp_path: Path) -> None:
-    config = config_of(name, data__root=write_mnist(tmp_path / "mnist"), data__held_out=12)
+    config = parse_config(name, data__root=write_mnist(tmp_path / "mnist"), data__held_out=12)
     kind = find_method(config.method)
     method = kind(config, kind.open(config, Shard(0, 4)))
     assert isinstance(method, M2 | M1M2) and method.fraction_labeled == 10 / 48
@@ -129,7 +129,7 @@ def test_m2_begins_after_m1s_head_start(step: int, optimizers: list[str]) -> Non
 
 def test_m2s_bounds_are_summed_in_float32_where_its_networks_run_in_bf16() -> None:
     torch.manual_seed(0)
-    bernoulli = likelihood_of("bernoulli", 1.0)
+    bernoulli = build_likelihood("bernoulli", 1.0)
     network = M2Network(
         784, classes=10, latent=4, hidden=(16,), activations=("relu",), likelihood=bernoulli, outputs=784
     )

@@ -15,7 +15,7 @@ import unit
 from unit.config import ConfigError, from_sections
 from unit.methods import METHODS
 from unit.models import MODELS
-from unit.weights import checkpoints_of
+from unit.weights import list_checkpoints
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "add_a_method.md"
 
@@ -35,7 +35,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         sys.modules.pop("my_cycle", None)
 
 
-def config_of(toys: Path, output: Path, **train: Any) -> Any:
+def parse_config(toys: Path, output: Path, **train: Any) -> Any:
     return from_sections(
         {
             "method": "my_cycle",
@@ -48,25 +48,25 @@ def config_of(toys: Path, output: Path, **train: Any) -> Any:
     )
 
 
-def tensors_of(run: Path) -> dict[str, torch.Tensor]:
-    newest = checkpoints_of(run)[-1]
+def collect_tensors(run: Path) -> dict[str, torch.Tensor]:
+    newest = list_checkpoints(run)[-1]
     return {f"{path.name} {key}": x for path in newest.glob("*.safetensors") for key, x in load_file(path).items()}
 
 
 @pytest.fixture(scope="module")
 def trained(outside: Any, toys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return unit.train(config_of(toys, tmp_path_factory.mktemp("runs") / "whole"))
+    return unit.train(parse_config(toys, tmp_path_factory.mktemp("runs") / "whole"))
 
 
 def test_it_trains_and_every_parameter_learns(trained: Path) -> None:
-    first, last = (load_file(folder / "model.safetensors") for folder in checkpoints_of(trained))
+    first, last = (load_file(folder / "model.safetensors") for folder in list_checkpoints(trained))
     assert first.keys() == last.keys() and not any(torch.equal(first[key], last[key]) for key in first)
 
 
 def test_it_resumes_bit_for_bit(outside: Any, toys: Path, tmp_path: Path, trained: Path) -> None:
-    run = unit.train(config_of(toys, tmp_path / "half", steps=2))
-    unit.train(config_of(toys, run), resume=run)
-    one, other = tensors_of(trained), tensors_of(run)
+    run = unit.train(parse_config(toys, tmp_path / "half", steps=2))
+    unit.train(parse_config(toys, run), resume=run)
+    one, other = collect_tensors(trained), collect_tensors(run)
     assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
@@ -76,7 +76,7 @@ def test_it_loads_and_translates_both_ways_at_any_size(outside: Any, trained: Pa
     x = torch.rand(3, 17, 21) * 2 - 1
     a2b, b2a = translator(x, "a2b"), translator(x, "b2a")
     assert a2b.shape == b2a.shape == x.shape and not torch.equal(a2b, b2a)
-    average = load_file(checkpoints_of(trained)[-1] / "average.safetensors")
+    average = load_file(list_checkpoints(trained)[-1] / "average.safetensors")
     assert all(torch.equal(average[key], value) for key, value in translator.model.state_dict().items())
 
 
@@ -87,7 +87,7 @@ def test_it_translates_files_and_is_evaluated(outside: Any, toys: Path, tmp_path
 
 
 def test_accumulation_is_the_same_training(outside: Any, toys: Path, tmp_path: Path, trained: Path) -> None:
-    run = unit.train(config_of(toys, tmp_path / "parts", accumulation=2))
+    run = unit.train(parse_config(toys, tmp_path / "parts", accumulation=2))
     one, other = (load_file(path / "model.safetensors") for path in (trained, run))
     assert all(torch.allclose(one[key], other[key], atol=1e-3) for key in one)
 
@@ -115,10 +115,10 @@ def test_its_state_is_saved_and_resumed(
                 yield type(phase)(phase.optimizer, phase.loss * (2 + self.state.mean), phase.terms)
 
     monkeypatch.setitem(METHODS, "my_cycle", Remembering)
-    whole = unit.train(config_of(toys, tmp_path / "whole"))
-    run = unit.train(config_of(toys, tmp_path / "half", steps=2))
-    unit.train(config_of(toys, run), resume=run)
-    one, other = tensors_of(whole), tensors_of(run)
+    whole = unit.train(parse_config(toys, tmp_path / "whole"))
+    run = unit.train(parse_config(toys, tmp_path / "half", steps=2))
+    unit.train(parse_config(toys, run), resume=run)
+    one, other = collect_tensors(whole), collect_tensors(run)
     assert "state.safetensors mean" in one and one["state.safetensors mean"] != 0
     assert all(torch.equal(one[key], other[key]) for key in one)
 

@@ -15,7 +15,7 @@ from unit.data.decoding import read_image
 from unit.data.one_domain import open_images
 from unit.evaluation import parzen
 from unit.models.folder import load_model
-from unit.weights import tensors_of
+from unit.weights import collect_tensors
 
 no_flushing = pytest.fixture(without_flushing, scope="module", autouse=True)
 
@@ -69,7 +69,7 @@ def test_every_method_trains_on_images_in_class_folders(
     model: Any = load_model(run)
     size = keys.get("data.size", 12)
     assert (model.images.size, model.images.channels, model.images.classes) == (size, channels, 3)
-    assert all(torch.equal(newest(run).tensors["average"][key], x) for key, x in tensors_of(model).items())
+    assert all(torch.equal(newest(run).tensors["average"][key], x) for key, x in collect_tensors(model).items())
     grid = read_image(run / "samples" / "step-00000004.png", channels=3)
     assert grid.shape[1] == 3 * (size + 2) - 2
     assert channels == 3 or torch.equal(grid[0], grid[1])

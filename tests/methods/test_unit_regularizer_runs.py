@@ -15,7 +15,7 @@ from unit import weights
 from unit.models.folder import load_translator
 from unit.models.unit import RegularizerKind, UnitTranslator
 from unit.training import checkpoint
-from unit.weights import checkpoints_of
+from unit.weights import list_checkpoints
 
 KINDS: tuple[RegularizerKind, ...] = get_args(RegularizerKind)
 
@@ -41,7 +41,7 @@ def test_the_finished_translator_is_of_its_kind(kind: RegularizerKind, runs: dic
     translator, saved = load_translator(runs[kind]), newest(runs[kind]).tensors
     assert isinstance(translator, UnitTranslator) and translator.config.model.regularizer == kind
     assert ("code_discriminator" in saved) == (kind == "adversarial")
-    found, average = weights.tensors_of(translator), saved["average"]
+    found, average = weights.collect_tensors(translator), saved["average"]
     assert found.keys() == average.keys() and all(torch.equal(found[key], average[key]) for key in found)
     x = torch.linspace(-1, 1, 3 * 16 * 16).view(1, 3, 16, 16)
     assert torch.equal(translator.translate(x), translator.translate(x))
@@ -73,7 +73,7 @@ def test_accumulation_gives_the_same_training(
     said = run_command("train", *arguments(tiny, split, kind, "--train.accumulation", "2", "--train.steps", "2"))
     assert said.code == 0, said.err
     # After two steps: later a unit of the translator may stand on the edge of its ReLU, where rounding tips it over.
-    one, other = (checkpoint.load(checkpoints_of(run)[0]) for run in (runs[kind], split))
+    one, other = (checkpoint.load(list_checkpoints(run)[0]) for run in (runs[kind], split))
     assert_close(one, other)
     for mine, theirs in zip(logged_by(runs[kind])[:2], logged_by(split)[:2], strict=True):
         assert theirs == pytest.approx(mine, rel=1e-4, abs=1e-5)

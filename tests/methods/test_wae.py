@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 from autoencoder_toys import close, descend, judged, made, reconstruction_of
-from digit_toys import config_of, noise_of
+from digit_toys import noise_of, parse_config
 from laws import in_one_line
 from torch import Tensor
 from torch.distributions import Normal
@@ -81,7 +81,7 @@ def test_micro_batches_that_are_no_whole_groups_are_refused(
     name: str, processes: int, accumulation: int, group: int
 ) -> None:
     count = 12 // (processes * accumulation)
-    config, shard = config_of(name, model__group=group), Shard(0, 12, accumulation, 0, processes)
+    config, shard = parse_config(name, model__group=group), Shard(0, 12, accumulation, 0, processes)
     with pytest.raises(ConfigError) as caught:
         find_method(config.method).check(config, shard)
     assert in_one_line(caught.value) == (
@@ -92,5 +92,5 @@ def test_micro_batches_that_are_no_whole_groups_are_refused(
 
 def test_without_groups_any_micro_batch_will_do() -> None:
     for name, keys in (("wae adversarial", {}), ("aae_cluster balanced", {"model__balance": 0.0})):
-        config = config_of(name, model__group=8, **keys)
+        config = parse_config(name, model__group=8, **keys)
         find_method(config.method).check(config, Shard(0, 12))

@@ -125,7 +125,7 @@ def test_a_checkpoint_holds_them_once_and_fills_them_in_place() -> None:
     with torch.no_grad():
         for parameter in other.parameters():
             parameter.add_(1)
-    stored = weights.tensors_of(net)
+    stored = weights.collect_tensors(net)
     assert len(stored) == sum(1 for _ in net.parameters())
     weights.fill(other, stored, Path("here"))
     assert len(common(other, other.a, other.b)) == expected(2)

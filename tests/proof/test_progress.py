@@ -48,6 +48,6 @@ def test_every_stage_fits_into_the_shared_file(tmp_path: Path) -> None:
 
 def test_each_process_has_its_own_place_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "7")
-    assert "RANK" not in resume.environment_of(0, 1, 5)
-    second = resume.environment_of(1, 2, 5)
+    assert "RANK" not in resume.make_environment(0, 1, 5)
+    second = resume.make_environment(1, 2, 5)
     assert (second["RANK"], second["WORLD_SIZE"], second["MASTER_PORT"]) == ("1", "2", "5")

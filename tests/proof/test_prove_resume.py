@@ -68,7 +68,7 @@ def test_prove_resume_kills_and_finds_the_resume_exact(mnist: Path, run_command:
 
 def test_prove_resume_finds_a_resume_that_drops_the_moments(mnist: Path, tmp_path: Path) -> None:
     plan = Plan(digits("vae", mnist), 4, 2, 1, [sys.executable, "-c", PLANTED])
-    resume.life_of(plan, tmp_path / "unbroken")
+    resume.run_unbroken(plan, tmp_path / "unbroken")
     late = Strike("save", 40, 0.0, [0])  # in the second save, or at its end
     died = resume.killed(plan, tmp_path / "life-1", late, limit=100)
     assert died is not None and died.in_save

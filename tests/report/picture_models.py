@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from digit_toys import config_of, method_of
+from digit_toys import method_of, parse_config
 from torch import Tensor, nn
 
 from unit.data.decoding import read_image
@@ -70,7 +70,7 @@ def build(name: str) -> nn.Module:
 
 def network(method: str, *, side: int = SIZE, channels: int = 1, classes: int = 10, **keys: Any) -> Any:
     """What a training of that method would keep, untrained."""
-    config = config_of(method, **{f"model__{key}": value for key, value in keys.items()})
+    config = parse_config(method, **{f"model__{key}": value for key, value in keys.items()})
     return method_of(config, side=side, channels=channels, classes=classes).model.eval()
 
 

@@ -25,7 +25,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
     checkpoint.save(folder, state())
     assert_same(checkpoint.load(folder), state())
     assert folder.name == "step-00000005"
-    assert weights.checkpoints_of(tmp_path) == [folder]
+    assert weights.list_checkpoints(tmp_path) == [folder]
 
 
 @pytest.mark.parametrize("broken", ["save_file", "write_text", "sha256", "flush", "rename"])
@@ -52,7 +52,7 @@ def test_a_save_that_fails_leaves_nothing_and_harms_nothing(
         patch.setattr(owner, broken, failing(getattr(owner, broken)))
         with pytest.raises(OSError, match="No space left"):
             checkpoint.save(new, state(2))
-    assert weights.checkpoints_of(tmp_path) == [old]
+    assert weights.list_checkpoints(tmp_path) == [old]
     assert_same(checkpoint.load(old), state(1))
     checkpoint.save(new, state(2))  # over what the failed one left
     assert_same(checkpoint.load(new), state(2))
@@ -96,7 +96,7 @@ def test_pruning_keeps_the_newest(tmp_path: Path) -> None:
     for step in (1, 2, 10):
         checkpoint.save(weights.step_folder(tmp_path, step), state(step))
     checkpoint.prune(tmp_path, 2)
-    assert [path.name for path in weights.checkpoints_of(tmp_path)] == ["step-00000002", "step-00000010"]
+    assert [path.name for path in weights.list_checkpoints(tmp_path)] == ["step-00000002", "step-00000010"]
 
 
 def test_moments_lie_in_memory_as_their_parameter_does() -> None:

@@ -126,12 +126,12 @@ def schedule_restarted(patch: pytest.MonkeyPatch) -> None:
 
 
 def order_restarted(patch: pytest.MonkeyPatch) -> None:
-    micro_batches_of = loop.micro_batches_of
+    iterate_micro_batches = loop.iterate_micro_batches
 
     def from_the_start(batches: Any, config: Any, device: Any, start: int) -> Iterator[Any]:
-        return itertools.islice(micro_batches_of(batches, config, device, 0), config.train.steps - start)
+        return itertools.islice(iterate_micro_batches(batches, config, device, 0), config.train.steps - start)
 
-    patch.setattr(loop, "micro_batches_of", from_the_start)
+    patch.setattr(loop, "iterate_micro_batches", from_the_start)
 
 
 def order_from_the_global_generator(patch: pytest.MonkeyPatch) -> None:

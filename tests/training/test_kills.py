@@ -13,7 +13,7 @@ from digit_toys import logged_by
 from run_files import contents, refused, saved_steps
 
 from unit import training, weights
-from unit.cli.arguments import config_of
+from unit.cli.arguments import parse_config
 from unit.methods.unit import Unit
 from unit.models.folder import load_model
 from unit.models.unit import UnitTranslator
@@ -28,7 +28,7 @@ def train(tiny: Tiny, tmp_path: Path) -> Train:
 
     def call(name: str, *arguments: str, resume: Path | None = None) -> Path:
         AcceleratorState._reset_state(reset_partial_state=True)  # as in a fresh process
-        config = config_of(tiny(tmp_path / name, "--train.checkpoint_every", "3", "--train.steps", "6", *arguments))
+        config = parse_config(tiny(tmp_path / name, "--train.checkpoint_every", "3", "--train.steps", "6", *arguments))
         return training.train(config, resume=resume)
 
     return call
@@ -60,7 +60,7 @@ def kill(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kill:
 
 def assert_same_end(left: Path, right: Path) -> None:
     """Both runs' last checkpoints and models are the same, byte for byte."""
-    x, y = weights.checkpoints_of(left)[-1], weights.checkpoints_of(right)[-1]
+    x, y = weights.list_checkpoints(left)[-1], weights.list_checkpoints(right)[-1]
     assert x.name == y.name
     assert contents(x) == contents(y)
     for name in ("model.safetensors", "config.json"):
@@ -132,7 +132,7 @@ def test_a_run_trained_on_and_killed_is_loaded_as_of_its_newest_checkpoint(train
     part = train("part", "--train.steps", "3")
     kill("--train.steps", "9", at=8, resume=part)
     newest = checkpoint.load(weights.step_folder(part, 6)).tensors["average"]
-    loaded = weights.tensors_of(load_model(part))
+    loaded = weights.collect_tensors(load_model(part))
     assert all(torch.equal(loaded[name], tensor) for name, tensor in newest.items())
 
 

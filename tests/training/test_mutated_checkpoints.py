@@ -117,7 +117,7 @@ def test_a_manifest_sealed_over_wrong_counters_is_refused(
     run_command: Command, finished: dict[str, Path], tmp_path: Path, scalars: dict[str, object]
 ) -> None:
     run = shutil.copytree(finished["0.5"], tmp_path / "run")
-    path = weights.checkpoints_of(run)[-1] / "manifest.json"
+    path = weights.list_checkpoints(run)[-1] / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["scalars"] |= scalars
     manifest["sha256"] = weights.seal(manifest)

@@ -213,7 +213,7 @@ def test_auto_begins_anew_where_no_checkpoint_was_reached(tiny: Tiny, run_comman
     again = [*tiny(tmp_path / "run"), "--resume", "auto"]
     assert run_command("train", *again).code == 0
     whole = newest(tmp_path / "run")
-    for saved in weights.checkpoints_of(tmp_path / "run"):
+    for saved in weights.list_checkpoints(tmp_path / "run"):
         shutil.rmtree(saved)
     said = run_command("train", *again)
     assert said.code == 0 and "from step" not in said.out

@@ -143,7 +143,7 @@ def test_whatever_goes_wrong_in_a_save_the_run_goes_on_to_the_same_end(
         passed_by(run, run_command, monkeypatch, at=at, strike=strike)
         done = at > published or (at == published and strike is killed_half_way)
         assert saved_steps(run)[-2:] == ([4, 6] if done else [2, 4]), passed[at - 1]
-        for saved in weights.checkpoints_of(run)[-2:]:
+        for saved in weights.list_checkpoints(run)[-2:]:
             checkpoint.load(saved)
         assert run_command("train", "--resume", run, *SIX).code == 0
         assert compare(whole, run) == ([], compare(whole, whole)[1]), passed[at - 1]
@@ -185,7 +185,7 @@ def test_a_save_that_is_not_atomic_would_show(
     passed_by(run, run_command, monkeypatch, at=at)
     assert saved_steps(run) == [2, 4, 6]
     with pytest.raises(weights.CheckpointError, match="step-00000006 is damaged"):
-        checkpoint.load(weights.checkpoints_of(run)[-1])
+        checkpoint.load(weights.list_checkpoints(run)[-1])
 
 
 # A disk that is really full
@@ -244,7 +244,7 @@ def test_a_full_file_system(arguments: Arguments, run_command: Command, tmp_path
 
 def damage(run: Path) -> Path:
     """One bit of the newest checkpoint's weights."""
-    file = weights.checkpoints_of(run)[-1] / "model.safetensors"
+    file = weights.list_checkpoints(run)[-1] / "model.safetensors"
     data = bytearray(file.read_bytes())
     data[-2] ^= 4
     file.write_bytes(data)
@@ -298,6 +298,6 @@ def test_an_older_checkpoint_is_taken_where_the_user_says_so(
     assert contents(run) == before
     assert [text for text in compare(whole, other)[0] if "tensors" in text or "counters" in text] == []
     # Once the damaged one is gone, the run itself goes on from it.
-    shutil.rmtree(weights.checkpoints_of(run)[-1])
+    shutil.rmtree(weights.list_checkpoints(run)[-1])
     assert run_command("train", "--resume", older, *SIX).code == 0
     assert compare(whole, run)[0] == []

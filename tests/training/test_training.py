@@ -144,7 +144,7 @@ def test_load_takes_a_model_or_a_run_that_has_not_finished(run: Path, tmp_path: 
     for name in ("config.json", "model.safetensors"):
         (tmp_path / "model" / name).write_bytes((run / name).read_bytes())
     (tmp_path / "run" / "config.yaml").write_bytes((run / "config.yaml").read_bytes())
-    last = weights.checkpoints_of(run)[-1]
+    last = weights.list_checkpoints(run)[-1]
     (tmp_path / "run" / "checkpoints" / last.name).symlink_to(last)
     x = torch.linspace(-1, 1, 3 * 16 * 16).view(1, 3, 16, 16)
     expected = unit.load(run).model.translate(x)
@@ -187,7 +187,7 @@ def test_moments_of_weights_that_there_are_not_are_refused(
     source = tmp_path / "source"
     source.mkdir()
     (source / "config.yaml").write_text((run / "config.yaml").read_text())
-    folder = source / "checkpoints" / weights.checkpoints_of(run)[-1].name
+    folder = source / "checkpoints" / weights.list_checkpoints(run)[-1].name
     whole = newest(run)
     adam = {f"999{key}": value for key, value in whole.tensors["adam-translator"].items()}
     checkpoint.save(folder, replace(whole, tensors=whole.tensors | {"adam-translator": adam}))

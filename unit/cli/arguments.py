@@ -20,7 +20,7 @@ def option(arguments: list[str], name: str) -> str | None:
     return value
 
 
-def config_of(arguments: list[str], *, prog: str = "unit train", options: Mapping[str, Any] | None = None) -> Config:
+def parse_config(arguments: list[str], *, prog: str = "unit train", options: Mapping[str, Any] | None = None) -> Config:
     """The config that these arguments give; `options` are others that the command takes.
 
     The method, which the file names or `--method` (UNIT where neither does), says which sections and keys there are.

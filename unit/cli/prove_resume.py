@@ -29,7 +29,7 @@ def prove_resume(arguments: list[str]) -> int:
         return end.code if isinstance(end.code, int) else 0
 
     def run() -> int:
-        from unit.cli.arguments import config_of
+        from unit.cli.arguments import parse_config
         from unit.config.base import ConfigError
         from unit.proof.resume import Plan, prove
         from unit.training import RunError
@@ -44,7 +44,7 @@ def prove_resume(arguments: list[str]) -> int:
         folder = None if options.output is None else Path(options.output)
         if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ConfigError(f"--output: {folder} exists and is not empty")
-        config_of(rest)  # a config that can't be trained is refused before anything is
+        parse_config(rest)  # a config that can't be trained is refused before anything is
         plan = Plan(rest, options.steps, options.every, options.processes)
         with ExitStack() as stack:
             if folder is None:

@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from unit.cli.arguments import config_of, option
+from unit.cli.arguments import option, parse_config
 from unit.cli.errors import exit_code, fail
 from unit.text import one_line
 
@@ -30,7 +30,7 @@ def run(arguments: list[str]) -> int:
         if not saved.is_file():
             raise ConfigError(f"--resume: no run in {resume}, which has no config.yaml")
         given = ["--config", str(saved), *arguments]
-    config = config_of(given, prog="unit train", options=OPTIONS)
+    config = parse_config(given, prog="unit train", options=OPTIONS)
     if auto:
         output = Path(config.run.output)
         resume = output if (output / "config.yaml").is_file() else None

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from unit.core.posterior import Posterior, PosteriorKind, posterior_of
+from unit.core.posterior import Posterior, PosteriorKind, build_posterior
 
 E = TypeVar("E", bound=nn.Module)
 D = TypeVar("D", bound=nn.Module)
@@ -26,7 +26,7 @@ class Autoencoder(nn.Module, Generic[E, D]):
 
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Posterior:
         """q(z|x) or q(z|x, c) of a batch of images."""
-        return posterior_of(self.encoder(joined(x, condition)), self.posterior)
+        return build_posterior(self.encoder(joined(x, condition)), self.posterior)
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """The decoder's output: the parameters of p(x|z) or p(x|z, c)."""

@@ -79,7 +79,7 @@ class DiagonalGaussian:
 Likelihood = Bernoulli | Gaussian | Laplace | DiagonalGaussian
 
 
-def likelihood_of(kind: LikelihoodKind, scale: float) -> Likelihood:
+def build_likelihood(kind: LikelihoodKind, scale: float) -> Likelihood:
     """The likelihood of that kind; `scale` is the Gaussian's σ² and the Laplace's b."""
     match kind:
         case "bernoulli":

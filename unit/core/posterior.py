@@ -55,7 +55,7 @@ class Deterministic(NamedTuple):
 Posterior = Gaussian | UnitGaussian | Deterministic
 
 
-def posterior_of(output: Tensor, kind: PosteriorKind) -> Posterior:
+def build_posterior(output: Tensor, kind: PosteriorKind) -> Posterior:
     """The posterior that an encoder's output (B, C, …) describes: it is μ, or for `gaussian` μ and then log σ²."""
     match kind:
         case "gaussian":

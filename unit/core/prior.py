@@ -99,7 +99,7 @@ def drawn(count: int, labels: int, generator: torch.Generator) -> Tensor:
     return torch.randint(labels, (count,), generator=generator)
 
 
-def prior_of(kind: PriorKind, dimensions: int, *, sd: float = 1.0) -> Prior:
+def build_prior(kind: PriorKind, dimensions: int, *, sd: float = 1.0) -> Prior:
     """The prior of that kind; raises ValueError for a dimension that it can't have. `sd` is the normal's."""
     match kind:
         case "normal":

@@ -65,7 +65,7 @@ class KL(Regularizer):
     posterior = "gaussian"
 
     def terms(self, codes: Mapping[str, Posterior], draws: PriorDraws) -> dict[str, Tensor]:
-        return {key_of(self, code): closed_form(q).kl().mean() for code, q in codes.items()}
+        return {term_name(self, code): closed_form(q).kl().mean() for code, q in codes.items()}
 
 
 class MeanKL(Regularizer):
@@ -83,7 +83,7 @@ class MeanKL(Regularizer):
     def terms(self, codes: Mapping[str, Posterior], draws: PriorDraws) -> dict[str, Tensor]:
         divergences = {code: closed_form(q) for code, q in codes.items()}
         return {
-            key_of(self, code): mean_divergence(q) if isinstance(q, Gaussian) else mean_square(q.mu)
+            term_name(self, code): mean_divergence(q) if isinstance(q, Gaussian) else mean_square(q.mu)
             for code, q in divergences.items()
         }
 
@@ -99,7 +99,7 @@ class GroupMMD(Regularizer):
 
     def terms(self, codes: Mapping[str, Posterior], draws: PriorDraws) -> dict[str, Tensor]:
         return {
-            key_of(self, code): mmd_in_groups(q.mu, draws.prior(code, tuple(q.mu.shape[1:])), self.group, sd=self.sd)
+            term_name(self, code): mmd_in_groups(q.mu, draws.prior(code, tuple(q.mu.shape[1:])), self.group, sd=self.sd)
             for code, q in codes.items()
         }
 
@@ -118,7 +118,7 @@ class SpatialMMD(Regularizer):
         self.places = places
 
     def terms(self, codes: Mapping[str, Posterior], draws: PriorDraws) -> dict[str, Tensor]:
-        return {key_of(self, code): self.discrepancy(code, q.mu, draws) for code, q in codes.items()}
+        return {term_name(self, code): self.discrepancy(code, q.mu, draws) for code, q in codes.items()}
 
     def discrepancy(self, code: str, mu: Tensor, draws: PriorDraws) -> Tensor:
         z = mu.flatten(2).transpose(1, 2)
@@ -150,10 +150,10 @@ class Adversarial(Regularizer):
         every = [q.mu for q in codes.values()]
         (logits,) = self.discriminator(torch.cat(every))
         parts = logits.split([len(mu) for mu in every])
-        return {key_of(self, code): generator_loss([y], "bce") for code, y in zip(codes, parts, strict=True)}
+        return {term_name(self, code): generator_loss([y], "bce") for code, y in zip(codes, parts, strict=True)}
 
 
-def key_of(regularizer: Regularizer, code: str) -> str:
+def term_name(regularizer: Regularizer, code: str) -> str:
     return f"{regularizer.name}_{code}" if code else regularizer.name
 
 

@@ -106,7 +106,7 @@ def checked(images: Tensor, labels: Tensor, images_at: str, labels_at: str) -> D
 
 def read_mnist(root: Path, split: Split, *, download: bool) -> Digits:
     """`read_digits` of MNIST."""
-    with lock_of(root):  # while one process downloads, others would find some of the files
+    with lock_path(root):  # while one process downloads, others would find some of the files
         files = find_mnist(root)
         if not files and download:
             download_mnist(root)
@@ -118,7 +118,7 @@ def read_mnist(root: Path, split: Split, *, download: bool) -> Digits:
     return checked(images.unsqueeze(1), labels.long(), str(images_path), str(labels_path))
 
 
-def lock_of(root: Path) -> FileLock:
+def lock_path(root: Path) -> FileLock:
     """A lock for this folder among a user's processes on this machine; the folder may be absent or read-only."""
     user = os.getuid() if hasattr(os, "getuid") else ""  # on Windows, each user has a folder for temporary files
     name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]

@@ -42,13 +42,13 @@ class ImageBatch:
         """For draws for the whole global batch, on the CPU."""
         return draws.generator(self.seed, purpose, self.step)
 
-    def rows_of(self, drawn: Tensor) -> Tensor:
+    def take_rows(self, drawn: Tensor) -> Tensor:
         """The rows of this process of what was drawn for the whole batch, on its device."""
         return drawn[self.positions.start : self.positions.stop].to(self.x.device)
 
     def normals(self, purpose: str, *shape: int) -> Tensor:
         """N(0, 1) noise: float (B, *shape)."""
-        return self.rows_of(torch.randn(self.size, *shape, generator=self.generator(purpose)))
+        return self.take_rows(torch.randn(self.size, *shape, generator=self.generator(purpose)))
 
 
 class ImageBatches(Batches[ImageBatch, ImageBatch]):

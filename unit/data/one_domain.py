@@ -22,7 +22,7 @@ def open_images(config: ImagesConfig, split: Split) -> Domain:
 
     `held_out` are the last training images, which `train` then lacks. Raises DataError.
     """
-    source = source_of(config)
+    source = detect_source(config)
     part: Literal["train", "test"] = "test" if split == "test" else "train"
     domain = open_folder(config, part) if source == "folder" else open_digits(config, source, part)
     if split == "test":
@@ -35,7 +35,7 @@ def open_images(config: ImagesConfig, split: Split) -> Domain:
     return domain.part(0, kept) if split == "train" else domain.part(kept, len(domain))
 
 
-def source_of(config: ImagesConfig) -> Source:
+def detect_source(config: ImagesConfig) -> Source:
     """What lies in data.root, by its files; what data.name says otherwise."""
     if config.name != "auto":
         return config.name
@@ -81,7 +81,7 @@ def open_folder(config: ImagesConfig, part: Literal["train", "test"]) -> Domain:
     found = domain_of_files(str(folder), Square(Reader(channels, size, size)), budget=float("inf"))
     assert isinstance(found.images, list)
     classes = class_names(root / "train" if (root / "train").is_dir() else root)
-    labels = torch.tensor([class_of(name, classes, folder) for name in found.names]) if classes else None
+    labels = torch.tensor([find_class(name, classes, folder) for name in found.names]) if classes else None
     return array_domain(
         torch.stack(found.images), labels, names=found.names, classes=len(classes), complaints=found.complaints
     )
@@ -94,7 +94,7 @@ def class_names(folder: Path) -> list[str]:
     return classes if len(classes) > 1 and all(len(parts) > 1 for parts in inside) else []
 
 
-def class_of(name: str, classes: list[str], folder: Path) -> int:
+def find_class(name: str, classes: list[str], folder: Path) -> int:
     """The number of an image's class; raises DataError for an image in another folder."""
     first = Path(name).parts[0]
     if first not in classes:

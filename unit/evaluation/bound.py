@@ -13,7 +13,7 @@ from unit.models.autoencoder import ImageAutoencoder
 from unit.models.m1 import M1Model
 
 
-def vae_of(images: EvaluationSet) -> ImageAutoencoder | None:
+def find_vae(images: EvaluationSet) -> ImageAutoencoder | None:
     """The VAE that the model is, or that M1 has."""
     model = images.model.vae if isinstance(images.model, M1Model) else images.model
     is_vae = isinstance(model, ImageAutoencoder) and model.config.model.regularizer == "kl"
@@ -21,13 +21,13 @@ def vae_of(images: EvaluationSet) -> ImageAutoencoder | None:
 
 
 def applies(images: EvaluationSet) -> str:
-    return "" if vae_of(images) is not None else f"a model {images.model.name} trained so has no such bound"
+    return "" if find_vae(images) is not None else f"a model {images.model.name} trained so has no such bound"
 
 
 @torch.inference_mode()
 def measure(images: ImageSet) -> Figures:
     """−ELBO with one sample of z per image, its two terms, and the least that a Bernoulli loss can be."""
-    model = vae_of(images)
+    model = find_vae(images)
     assert model is not None
     sums: dict[str, float] = {}
     generator = draws.generator(0, "evaluate")

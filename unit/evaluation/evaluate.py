@@ -62,7 +62,7 @@ def evaluate(
 
 def measure(images: EvaluationSet, metrics: Sequence[str] | None = None) -> dict[str, Figures]:
     """The figures of these metrics, or of all that apply; raises ValueError for one that is unknown or does not."""
-    chosen = {name: metric_of(name) for name in (METRICS if metrics is None else metrics)}
+    chosen = {name: find_metric(name) for name in (METRICS if metrics is None else metrics)}
     results: dict[str, Figures] = {}
     for name, metric in chosen.items():
         reason = metric.applies(images)
@@ -75,7 +75,7 @@ def measure(images: EvaluationSet, metrics: Sequence[str] | None = None) -> dict
     return results
 
 
-def metric_of(name: str) -> Metric:
+def find_metric(name: str) -> Metric:
     """The metric of that name; raises ValueError, which lists the names there are."""
     metric: Metric = look_up(METRICS, name, what="metric")
     return metric

@@ -25,7 +25,7 @@ KNOWN = 0.75
 """The least share of pixels near a palette's colors."""
 
 
-def palette_of(truths: list[Tensor]) -> str | None:
+def find_palette(truths: list[Tensor]) -> str | None:
     """The palette that most pixels of these maps, uint8 (3, H, W), have; None where none has KNOWN of them."""
     shares = {}
     for name, (colors, _) in PALETTES.items():
@@ -43,12 +43,12 @@ def applies(images: EvaluationSet) -> str:
         return f"it is of colors; expected a model a2b of 3 channels, got {images.model.images.channels('b')}"
     if images.unpaired_because:
         return images.unpaired_because
-    return "" if palette_of(images.test_b) else f"the images of testB have none of the palettes {', '.join(PALETTES)}"
+    return "" if find_palette(images.test_b) else f"the images of testB have none of the palettes {', '.join(PALETTES)}"
 
 
 def measure(images: TranslationSet) -> Figures:
     """Pixel accuracy by both norms and balanced accuracy of a2b, beside a constant color and another image's map."""
-    palette, constant = PALETTES[palette_of(images.test_b) or "maps"]
+    palette, constant = PALETTES[find_palette(images.test_b) or "maps"]
     score = maps_score(images.translated("a2b"), images.test_b, palette=palette, constant=constant, seed=images.seed)
     rows = {"model": score.model, "constant color": score.constant, "another map": score.other}
     absent = score.model.balanced.absent

@@ -40,7 +40,7 @@ def count_pairs(a: Sequence[str], b: Sequence[str], shard: Shard) -> Pairing:
     return Pairing(drawn, same, drawn * matches / (len(a) * len(b)))
 
 
-def pairing_of(run: Path | None) -> Pairing | None:
+def measure_pairing(run: Path | None) -> Pairing | None:
     """That of a run, from its config and the names in its data folders; None where `run` is no run of two domains, or
     its data is not there any more."""
     if run is None or not (run / "config.yaml").is_file():
@@ -62,12 +62,12 @@ def pairing_of(run: Path | None) -> Pairing | None:
 def applies(images: EvaluationSet) -> str:
     if not isinstance(images, TranslationSet):
         return needs_translator(images)
-    return "" if pairing_of(images.run) is not None else "the run's training folders are not at hand"
+    return "" if measure_pairing(images.run) is not None else "the run's training folders are not at hand"
 
 
 def measure(images: TranslationSet) -> Figures:
     """How many of the first pairs drawn have one name in both domains, and how many would by chance."""
-    pairing = pairing_of(images.run)
+    pairing = measure_pairing(images.run)
     assert pairing is not None
     row = {"drawn": float(pairing.drawn), "of one name": float(pairing.same), "by chance": pairing.chance}
     return Figures({"training": row}, title="pairs in the order", decimals=1)

@@ -103,7 +103,7 @@ def named_domains(domains: Mapping[str, Domain], *names: str) -> list[Domain]:
     return [domains[name] for name in names]
 
 
-def sum_of(terms: Mapping[str, Tensor]) -> Tensor:
+def sum_terms(terms: Mapping[str, Tensor]) -> Tensor:
     """The terms added up: a scalar."""
     return torch.stack(list(terms.values())).sum()
 

@@ -19,7 +19,7 @@ from unit.data.sets.prepare import draw_toymaps
 from unit.data.two_domains import PairedBatches, TranslationBatch, TwoDomainBatches, UnpairedBatches, open_domains
 from unit.losses.gan import GanKind, discriminator_loss
 from unit.memory import check_batch
-from unit.methods.base import Method, Phase, detached, named_domains, sum_of
+from unit.methods.base import Method, Phase, detached, named_domains, sum_terms
 from unit.models.base import REVERSED, ImageTranslator, Model, TranslatedImages
 from unit.networks.blocks import Init
 
@@ -127,7 +127,7 @@ def discriminator_phase(
         "discriminator_a": discriminator_loss([y[:n_a] for y in logits_a], [y[n_a:] for y in logits_a], kind),
         "discriminator_b": discriminator_loss([y[:n_b] for y in logits_b], [y[n_b:] for y in logits_b], kind),
     }
-    return Phase("discriminators", weight * sum_of(terms), detached(terms))
+    return Phase("discriminators", weight * sum_terms(terms), detached(terms))
 
 
 def check_size(networks: Iterable[nn.Module], images: TranslatedImages) -> None:

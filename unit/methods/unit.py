@@ -23,7 +23,7 @@ from unit.data.batches import Batches, Shard
 from unit.data.two_domains import TranslationBatch
 from unit.losses.gan import GanKind, generator_loss
 from unit.losses.perceptual import MIN_SIZE, PerceptualDistance
-from unit.methods.base import Phase, detached, sum_of
+from unit.methods.base import Phase, detached, sum_terms
 from unit.methods.translation import (
     DiscriminatorConfig,
     TranslationConfig,
@@ -112,7 +112,7 @@ def build(config: UnitConfig) -> tuple[UnitTranslator, Discriminators]:
     )
 
 
-def regularizer_of(model: UnitModelConfig, loss: LossConfig) -> Regularizer:
+def build_regularizer(model: UnitModelConfig, loss: LossConfig) -> Regularizer:
     """What pulls the codes towards N(0, I), with its weights on the codes of images and of translations."""
     match model.regularizer:
         case "kl" | "kl_learned":
@@ -150,7 +150,7 @@ class Unit(TranslationMethod):
         self.loss = loss = config.loss
         self.translator, self.discriminators = build(config)
         self.model = self.translator
-        self.regularizer = regularizer_of(config.model, loss)
+        self.regularizer = build_regularizer(config.model, loss)
         assert self.regularizer.posterior == POSTERIORS[config.model.regularizer]
         self.networks = {"discriminators": self.discriminators, "translator": self.translator}
         if not loss.gan:
@@ -223,7 +223,7 @@ class Unit(TranslationMethod):
     def translator_phase(self, batch: TranslationBatch, out: Translations) -> Phase:
         """VAE + GAN + CC of both domains, through frozen discriminators."""
         weighted = list(self.translator_terms(batch, out))
-        total = torch.stack([weight * sum_of(terms) for weight, terms in weighted]).sum()
+        total = torch.stack([weight * sum_terms(terms) for weight, terms in weighted]).sum()
         return Phase("translator", total, detached({k: v for _, terms in weighted for k, v in terms.items()}))
 
     def translator_terms(self, batch: TranslationBatch, out: Translations) -> Iterator[tuple[float, dict[str, Tensor]]]:

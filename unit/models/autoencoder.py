@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from unit.config.base import MAX_WIDTH, ConfigError, above_0, at_least, within
 from unit.config.data import Channels
 from unit.core.autoencoder import Autoencoder
-from unit.core.likelihood import LikelihoodKind, likelihood_of
+from unit.core.likelihood import LikelihoodKind, build_likelihood
 from unit.core.posterior import PosteriorKind, encoder_channels
-from unit.core.prior import Prior, PriorKind, prior_of
+from unit.core.prior import Prior, PriorKind, build_prior
 from unit.data.images import from_intensity, to_intensity
 from unit.models.base import Model
 from unit.networks.codes import Activation, Centered, conv_decoder, conv_encoder, mlp, one_hot
@@ -116,7 +116,7 @@ class AutoencoderConfig(NetsConfig):
 def check_prior(kind: PriorKind, latent: int) -> Prior:
     """The prior; raises ConfigError for a number of dimensions that it can't have."""
     try:
-        return prior_of(kind, latent)
+        return build_prior(kind, latent)
     except ValueError as error:
         raise ConfigError(f"model.latent: {error}") from error
 
@@ -182,8 +182,8 @@ class ImageAutoencoder(Model, Autoencoder[nn.Module, nn.Module], name="autoencod
             posterior=model.posterior,
         )
         self.config, self.images, self.labels = config, images, model.labels
-        self.prior: Prior = prior_of(model.prior, model.latent, sd=model.prior_sd)
-        self.likelihood = likelihood_of(model.likelihood, model.scale)
+        self.prior: Prior = build_prior(model.prior, model.latent, sd=model.prior_sd)
+        self.likelihood = build_likelihood(model.likelihood, model.scale)
 
     def encoder_condition(self, y: Tensor | None) -> Tensor | None:
         """What the encoder gets beside the image: one-hot labels, or nothing."""

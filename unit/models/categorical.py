@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from unit.config.base import MAX_WIDTH, ConfigError, at_least, within
-from unit.core.likelihood import LikelihoodKind, likelihood_of
+from unit.core.likelihood import LikelihoodKind, build_likelihood
 from unit.core.prior import Categorical, Normal
 from unit.data.images import from_intensity, to_intensity
 from unit.models.autoencoder import (
@@ -111,7 +111,7 @@ class CategoricalAutoencoder(Model, name="categorical"):
         self.encoder = encoder(model, images, model.categories + model.latent)
         self.decoder = CategoricalDecoder(model, images)
         self.category_prior, self.style_prior = Categorical(model.categories), Normal(model.latent)
-        self.likelihood = likelihood_of(model.likelihood, model.scale)
+        self.likelihood = build_likelihood(model.likelihood, model.scale)
 
     def code(self, x: Tensor) -> Code:
         """Category and style of images (B, C, size, size) in [-1, 1]."""

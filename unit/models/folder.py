@@ -21,7 +21,7 @@ from unit.models.base import ImageTranslator, Model
 from unit.weights import FORMAT, CheckpointError
 
 
-def description_of(model: Model, *, step: int) -> dict[str, Any]:
+def describe_model(model: Model, *, step: int) -> dict[str, Any]:
     """What config.json says: the version of unit, the training step, the model's name and its config."""
     return {"format": FORMAT, "unit": unit.__version__, "step": step} | model.describe()
 
@@ -30,8 +30,8 @@ def save_model(folder: Path, model: Model, *, step: int) -> None:
     """Write a finished model into `folder`, each file whole or not at all; what is shared is stored once."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors, text = folder / ".model.safetensors.partial", folder / ".config.json.partial"
-    save_file(weights.tensors_of(model), tensors)
-    text.write_text(json.dumps(description_of(model, step=step), indent=1) + "\n")
+    save_file(weights.collect_tensors(model), tensors)
+    text.write_text(json.dumps(describe_model(model, step=step), indent=1) + "\n")
     for partial, name in ((tensors, "model.safetensors"), (text, "config.json")):
         weights.flush(partial)
         os.replace(partial, folder / name)
@@ -81,7 +81,7 @@ def find_weights(folder: Path) -> FoundWeights:
         raise FileNotFoundError(f"no model: {folder} is not a folder")
     if weights.is_step_folder(folder) or (folder / "manifest.json").is_file():
         return checkpoint_weights(folder)
-    saved = weights.checkpoints_of(folder)
+    saved = weights.list_checkpoints(folder)
     finished = read_description(folder / "config.json") if (folder / "config.json").is_file() else None
     if finished is not None and (not saved or finished["step"] >= weights.step_of(saved[-1])):
         path = folder / "model.safetensors"

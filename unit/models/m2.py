@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unit.core.likelihood import Likelihood, likelihood_of
+from unit.core.likelihood import Likelihood, build_likelihood
 from unit.core.posterior import Gaussian
 from unit.core.prior import Normal
 from unit.data.images import from_intensity, to_intensity
@@ -134,7 +134,7 @@ class M2Model(Model, name="m2"):
             latent=model.latent,
             hidden=model.hidden,
             activations=model.activations,
-            likelihood=likelihood_of(model.likelihood, model.scale),
+            likelihood=build_likelihood(model.likelihood, model.scale),
             outputs=images.pixels,
         )
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unit.config.base import ConfigError, at_least, within
 from unit.core.autoencoder import Autoencoder
-from unit.core.posterior import Posterior, PosteriorKind, posterior_of
+from unit.core.posterior import Posterior, PosteriorKind, build_posterior
 from unit.models.base import Direction, ImageTranslator, TranslatedImages
 from unit.networks.blocks import Init, Norm, Padding, Upsampling, initialize, residual_blocks, run_shared
 from unit.networks.encoder import Encoder, WithVariance, encoder_private
@@ -202,7 +202,7 @@ class UnitTranslator(ImageTranslator, name="unit"):
         """q_a(z|x_a) and q_b(z|x_b); the shared layers run once."""
         e_a, e_b = self.a.encoder, self.b.encoder
         h_a, h_b = run_shared(e_a.shared, e_a.private(x_a), e_b.private(x_b))
-        return posterior_of(h_a, self.a.posterior), posterior_of(h_b, self.b.posterior)
+        return build_posterior(h_a, self.a.posterior), build_posterior(h_b, self.b.posterior)
 
     def forward(
         self, x_a: Tensor, x_b: Tensor, noise: Noise | None = None, streams: Streams = ALL_STREAMS

@@ -26,7 +26,7 @@ from unit.training.distributed import start_accelerator
 from unit.training.log import Log
 from unit.training.loop import write_samples
 from unit.training.state import TrainingState
-from unit.training.step import micro_batches_of, training_step
+from unit.training.step import iterate_micro_batches, training_step
 
 LAYOUT = struct.Struct("<qq32s")
 
@@ -64,32 +64,32 @@ SAVING = "save: "
 Kind = Literal["event", "save"]
 
 
-def code_of(function: Callable[..., Any]) -> CodeType:
+def find_code(function: Callable[..., Any]) -> CodeType:
     code: CodeType = inspect.unwrap(function).__code__
     return code
 
 
 STAGES: dict[CodeType, str] = {
-    code_of(start_accelerator): "starting",
-    code_of(TrainingState.restore): "restoring",
-    code_of(micro_batches_of): "batch",
-    code_of(training_step): "forward",
-    code_of(torch.Tensor.backward): "backward",
-    code_of(torch.optim.Adam.step): "optimizer",
-    code_of(AveragedModel.update_parameters): "average",
-    code_of(Log.write): "log",
-    code_of(write_samples): "samples",
-    code_of(TrainingState.save): f"{SAVING}snapshot",
-    code_of(save_model): f"{SAVING}finished model",
+    find_code(start_accelerator): "starting",
+    find_code(TrainingState.restore): "restoring",
+    find_code(iterate_micro_batches): "batch",
+    find_code(training_step): "forward",
+    find_code(torch.Tensor.backward): "backward",
+    find_code(torch.optim.Adam.step): "optimizer",
+    find_code(AveragedModel.update_parameters): "average",
+    find_code(Log.write): "log",
+    find_code(write_samples): "samples",
+    find_code(TrainingState.save): f"{SAVING}snapshot",
+    find_code(save_model): f"{SAVING}finished model",
 }
 INSIDE_A_SAVE: dict[CodeType, str] = {
-    code_of(checkpoint.save): f"{SAVING}staging",
-    code_of(save_file): f"{SAVING}tensors",
-    code_of(weights.sha256): f"{SAVING}checksums",
-    code_of(weights.seal): f"{SAVING}manifest",
-    code_of(weights.flush): f"{SAVING}fsync",
-    code_of(Path.rename): f"{SAVING}rename",
-    code_of(checkpoint.prune): f"{SAVING}prune",
+    find_code(checkpoint.save): f"{SAVING}staging",
+    find_code(save_file): f"{SAVING}tensors",
+    find_code(weights.sha256): f"{SAVING}checksums",
+    find_code(weights.seal): f"{SAVING}manifest",
+    find_code(weights.flush): f"{SAVING}fsync",
+    find_code(Path.rename): f"{SAVING}rename",
+    find_code(checkpoint.prune): f"{SAVING}prune",
 }
 NUMBERED = ("forward", "backward", "optimizer")
 """Stages of one optimizer step; a training step has one or several of these."""

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from unit.config.base import ConfigError
 from unit.proof.events import Kind, Progress, SharedProgress
 from unit.training import RunError, checkpoint
-from unit.weights import checkpoints_of, step_of
+from unit.weights import list_checkpoints, step_of
 
 DELAY = 0.01
 """Seconds, at most, from an event to the kill from outside."""
@@ -114,7 +114,7 @@ def prove(
     draw = random.Random(seed)
     wanted = -(-kills // 5) if in_saves is None else min(in_saves, kills)
     certificate = Certificate(plan.steps, plan.processes, seed)
-    whole = life_of(plan, folder / "unbroken")
+    whole = run_unbroken(plan, folder / "unbroken")
     limit = 60 + 10 * (time.monotonic() - begun)
     reach = {
         "event": 2 * whole.number * plan.every // plan.steps,
@@ -155,9 +155,9 @@ class Strike:
     victims: list[int]
 
 
-def life_of(plan: Plan, run: Path) -> Progress:
+def run_unbroken(plan: Plan, run: Path) -> Progress:
     """A training that nobody kills; its last progress."""
-    with processes_of(plan, run, end=0) as (processes, progresses):
+    with start_processes(plan, run, end=0) as (processes, progresses):
         wait(processes, None)
         raise_failure(processes, run)
         return progresses[0].read()
@@ -169,7 +169,7 @@ def killed(plan: Plan, run: Path, strike: Strike | None, *, limit: float) -> Pro
     Of several processes those that were not killed must notice, and end by themselves.
     """
     end = strike.number if strike is not None and strike.kind == "save" else 0
-    with processes_of(plan, run, end=end) as (processes, progresses):
+    with start_processes(plan, run, end=end) as (processes, progresses):
         if strike is not None and strike.kind == "event":
             shared = progresses[strike.victims[0]]
             until = time.monotonic() + limit
@@ -189,7 +189,7 @@ def killed(plan: Plan, run: Path, strike: Strike | None, *, limit: float) -> Pro
 
 
 @contextmanager
-def processes_of(
+def start_processes(
     plan: Plan, run: Path, *, end: int
 ) -> Iterator[tuple[list["subprocess.Popen[bytes]"], list[SharedProgress]]]:
     """The processes of one training, each with its progress; whatever is left of them is killed in the end."""
@@ -204,7 +204,7 @@ def processes_of(
             with run.with_name(f"{run.name}.rank-{rank}.log").open("wb") as log:
                 own_end = end if rank == 0 else 0
                 command = [*plan.python, str(path), str(own_end), *plan.config(run), "--resume", "auto"]
-                environment = environment_of(rank, plan.processes, port)
+                environment = make_environment(rank, plan.processes, port)
                 processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT))
         yield processes, progresses
     finally:
@@ -213,7 +213,7 @@ def processes_of(
             process.wait()
 
 
-def environment_of(rank: int, processes: int, port: int) -> dict[str, str]:
+def make_environment(rank: int, processes: int, port: int) -> dict[str, str]:
     """The environment variables of one process, as torchrun sets them; one that trains alone has none of these."""
     launch = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
     environment = {key: value for key, value in os.environ.items() if key not in launch}
@@ -258,7 +258,7 @@ def raise_failure(processes: list["subprocess.Popen[bytes]"], run: Path) -> None
 
 def whole_and_no_older(run: Path, newest: int) -> int:
     """The step of the newest checkpoint; raises RunError where a kill left it damaged, or took it away."""
-    saved = checkpoints_of(run)
+    saved = list_checkpoints(run)
     step = 0
     if saved:
         checkpoint.load(saved[-1])
@@ -271,7 +271,7 @@ def whole_and_no_older(run: Path, newest: int) -> int:
 def compare(unbroken: Path, run: Path) -> tuple[list[str], str]:
     """In what two runs' ends differ, and what was compared: tensors bit for bit, files byte for byte, and what was
     logged but for the time."""
-    one, other = (checkpoints_of(folder)[-1] for folder in (unbroken, run))
+    one, other = (list_checkpoints(folder)[-1] for folder in (unbroken, run))
     x, y = checkpoint.load(one), checkpoint.load(other)
     tensors = {(name, key) for saved in (x, y) for name, part in saved.tensors.items() for key in part}
     differing = [
@@ -281,7 +281,7 @@ def compare(unbroken: Path, run: Path) -> tuple[list[str], str]:
     ]
     found = [f"{len(differing)} of {len(tensors)} tensors, the first {differing[0]}"] if differing else []
     found += ["the checkpoints' counters"] * (x.scalars != y.scalars or one.name != other.name)
-    files = sorted({path.relative_to(folder) for folder in (unbroken, run) for path in files_of(folder)})
+    files = sorted({path.relative_to(folder) for folder in (unbroken, run) for path in list_files(folder)})
     found += [str(file) for file in files if content(unbroken / file) != content(run / file)]
     found += ["metrics.jsonl"] * (logged(unbroken) != logged(run))
     return found, f"{len(tensors)} tensors, {len(files)} files, the log"
@@ -294,7 +294,7 @@ def same(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
     return torch.equal(one.flatten().view(torch.uint8), other.flatten().view(torch.uint8))
 
 
-def files_of(run: Path) -> list[Path]:
+def list_files(run: Path) -> list[Path]:
     """The finished model, and the samples."""
     found = [run / "model.safetensors", run / "config.json", *(run / "samples").glob("*")]
     return [path for path in found if path.is_file()]

@@ -64,7 +64,7 @@ def plot(model: Model, images: Domain, output: Path, *, overwrite: bool = False)
     Raises FileExistsError, before anything is written, where one of them is there and `overwrite` is not set, and
     ValueError for a model without pictures.
     """
-    pictures = {output / f"{name}.png": draw for name, draw in pictures_of(model, images).items()}
+    pictures = {output / f"{name}.png": draw for name, draw in list_pictures(model, images).items()}
     if output.exists() and not output.is_dir():
         raise NotADirectoryError(f"{output} is a file; expected a folder for the pictures")
     there = [path.name for path in pictures if path.exists()]
@@ -81,7 +81,7 @@ def plot(model: Model, images: Domain, output: Path, *, overwrite: bool = False)
 # Which pictures a model has.
 
 
-def pictures_of(model: Model, images: Domain) -> dict[str, Draw]:
+def list_pictures(model: Model, images: Domain) -> dict[str, Draw]:
     """What draws each picture, by its name."""
     match model:
         case ImageAutoencoder():

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from unit import weights
-from unit.weights import CheckpointError, checkpoints_of
+from unit.weights import CheckpointError, list_checkpoints
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def load(folder: Path) -> Checkpoint:
 
 def prune(run: Path, keep: int) -> None:
     """Delete all but the newest `keep` checkpoints, and what an interrupted save left."""
-    for folder in [*checkpoints_of(run)[:-keep], *(run / "checkpoints").glob(".step-*.partial")]:
+    for folder in [*list_checkpoints(run)[:-keep], *(run / "checkpoints").glob(".step-*.partial")]:
         if folder.is_symlink():  # moved to another disk by hand: what it leads to is not ours to delete
             folder.unlink()
         else:
@@ -93,7 +93,7 @@ def check_optimizer(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], stepped: int, source: Path
 ) -> None:
     """Raise CheckpointError unless these are the moments of `stepped` of Adam's parameters, which is all or none."""
-    parameters = parameters_of(optimizer)
+    parameters = list_parameters(optimizer)
     if type(stepped) is not int or stepped not in (0, len(parameters)):
         raise CheckpointError(f"{source} is damaged: {stepped!r} of {len(parameters)} parameters have moments")
     expected = {f"{number}.{name}" for number in range(stepped) for name in ADAM_STATE}
@@ -116,7 +116,7 @@ def fill_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tenso
 
     Moments are laid out in memory as their parameter is: a fused Adam pairs numbers by where they lie.
     """
-    parameters = parameters_of(optimizer)
+    parameters = list_parameters(optimizer)
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         number, name = key.split(".", 1)
@@ -126,5 +126,5 @@ def fill_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tenso
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def parameters_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+def list_parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]

@@ -89,7 +89,7 @@ def check_accumulation(micro_batches: int) -> None:
         )
 
 
-def shard_of(config: Config, accelerator: Accelerator) -> Shard:
+def make_shard(config: Config, accelerator: Accelerator) -> Shard:
     """This process's share of the global batch; raises ConfigError where that can't be divided."""
     train = config.train
     parts = accelerator.num_processes * train.accumulation

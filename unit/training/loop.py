@@ -21,7 +21,14 @@ from unit.data.images import write_grid
 from unit.methods import find_method
 from unit.methods.base import Method
 from unit.models.folder import save_model
-from unit.training.distributed import agree_on_signal, check_agreement, in_turn, lost_peer, shard_of, start_accelerator
+from unit.training.distributed import (
+    agree_on_signal,
+    check_agreement,
+    in_turn,
+    lost_peer,
+    make_shard,
+    start_accelerator,
+)
 from unit.training.errors import Interrupted, RunError
 from unit.training.guards import FiniteCheck, check_finite, check_memory
 from unit.training.initial import take_weights
@@ -30,7 +37,7 @@ from unit.training.optim import adam, lr_factor, moving_average, set_lr
 from unit.training.run_folder import RunLock, begin, check_run, claim, write_status
 from unit.training.signals import StopFlag
 from unit.training.state import TrainingState
-from unit.training.step import micro_batches_of, rehearse, training_step
+from unit.training.step import iterate_micro_batches, rehearse, training_step
 
 LOST_PEER = "another process of this training has ended; --resume goes on from the newest checkpoint"
 
@@ -120,7 +127,7 @@ def train_locked(config: Config, run: Path, lock: RunLock, beginning: Beginning)
     every, start = config.train, state.step
     try:
         with quiet_writers(), StopFlag() as stop:
-            for micro_batches in micro_batches_of(batches, config, device, start):
+            for micro_batches in iterate_micro_batches(batches, config, device, start):
                 if state.step == start:
                     rehearse(method, wrapped, micro_batches, accelerator, optimizers)
                 factor = lr_factor(config, state.step)
@@ -178,7 +185,7 @@ def train_locked(config: Config, run: Path, lock: RunLock, beginning: Beginning)
 def set_up(config: Config, accelerator: Accelerator, domains: Domains | None) -> tuple[Batches[Any, Any], Method[Any]]:
     """The data, and the method with its networks on the device; raises what a user can mend before much is done."""
     device = accelerator.device
-    shard = shard_of(config, accelerator)
+    shard = make_shard(config, accelerator)
     kind = find_method(config.method)
     kind.check(config, shard)
     if domains is None:

@@ -17,7 +17,7 @@ from unit.config.schema import schema
 from unit.text import one_line
 from unit.training import checkpoint
 from unit.training.errors import RunError
-from unit.weights import checkpoints_of, is_step_folder, regular
+from unit.weights import is_step_folder, list_checkpoints, regular
 
 Status = Literal["running", "finished", "interrupted", "failed"]
 
@@ -48,11 +48,11 @@ class RunLock:
             raise ConfigError(f"run.output: another process is training in {self.run}{holder(self.run)}") from None
         except NotImplementedError:
             print(f"{one_line(self.run)}: its file system has no locks; nothing keeps another training out", flush=True)
-        self.lock, self.identity = lock, identity_of(self.run)
+        self.lock, self.identity = lock, identify(self.run)
 
     def check(self) -> None:
         """Raise RunError where the folder is not the one that was locked: deleted, and maybe begun anew by another."""
-        if self.identity is not None and identity_of(self.run) != self.identity:
+        if self.identity is not None and identify(self.run) != self.identity:
             raise RunError(
                 f"{self.run} is not the folder any more that this training began in; nothing more is written"
             )
@@ -64,7 +64,7 @@ class RunLock:
             self.lock = self.identity = None
 
 
-def identity_of(folder: Path) -> tuple[int, int] | None:
+def identify(folder: Path) -> tuple[int, int] | None:
     """What tells a folder from another of its name, or None where it is gone."""
     try:
         status = folder.stat()
@@ -124,7 +124,7 @@ def check_run(run: Path, config: Config, resume: Path | None, *, auto: bool = Fa
     if changed:
         what = ", ".join(f"{key} ({old} → {new})" for key, (old, new) in changed.items())
         raise ConfigError(f"--resume: the config differs from that of {source}: {what}")
-    saved = checkpoints_of(source)
+    saved = list_checkpoints(source)
     if not saved and auto:
         return None
     if not saved:

@@ -15,12 +15,12 @@ from torch.optim.swa_utils import AveragedModel
 from unit import weights
 from unit.methods.base import Method
 from unit.models.base import Model
-from unit.models.folder import description_of
+from unit.models.folder import describe_model
 from unit.training import checkpoint
 from unit.training.checkpoint import Checkpoint
 from unit.training.errors import RunError
 from unit.training.run_folder import run_of
-from unit.weights import CheckpointError, checkpoints_of, step_folder, step_of
+from unit.weights import CheckpointError, list_checkpoints, step_folder, step_of
 
 
 @dataclass
@@ -58,7 +58,7 @@ class TrainingState:
 
     def snapshot(self) -> Checkpoint:
         """The state as tensors and scalars, on the CPU."""
-        tensors = {name: weights.tensors_of(module) for name, module in self.modules.items()}
+        tensors = {name: weights.collect_tensors(module) for name, module in self.modules.items()}
         for name, optimizer in self.optimizers.items():
             tensors[f"adam-{name}"] = checkpoint.optimizer_tensors(optimizer)
         scalars: dict[str, Any] = {
@@ -69,14 +69,14 @@ class TrainingState:
         }
         if self.average is not None:
             scalars["averaged"] = int(self.average.n_averaged)
-        return Checkpoint(tensors, scalars, description_of(self.method.model, step=self.step))
+        return Checkpoint(tensors, scalars, describe_model(self.method.model, step=self.step))
 
     def save(self, run: Path, *, keep: int) -> None:
         """Publish a checkpoint, then prune; raises RunError where the disk does not take it."""
         try:
             checkpoint.save(step_folder(run, self.step), self.snapshot())
         except (OSError, SafetensorError) as error:
-            saved = checkpoints_of(run)
+            saved = list_checkpoints(run)
             last = f"{saved[-1]} is as it was" if saved else "there was none before"
             raise RunError(f"the checkpoint of step {self.step} can't be written: {error}; {last}") from error
         checkpoint.prune(run, keep)
@@ -87,7 +87,7 @@ class TrainingState:
         try:
             self.fill(folder)
         except CheckpointError as error:
-            older = [path for path in checkpoints_of(run_of(folder)) if path < folder]
+            older = [path for path in list_checkpoints(run_of(folder)) if path < folder]
             hint = (
                 f"; --resume {quote(str(older[-1]))} with another --run.output goes on from the one before"
                 if older

@@ -85,7 +85,9 @@ def rehearse(
             pass
 
 
-def micro_batches_of(batches: Batches[Any, B], config: Config, device: torch.device, start: int) -> Iterator[list[B]]:
+def iterate_micro_batches(
+    batches: Batches[Any, B], config: Config, device: torch.device, start: int
+) -> Iterator[list[B]]:
     """From step `start` on, each step's micro-batches of this process, augmented on the training device."""
     count = config.train.accumulation
     numbers = range(start * count, config.train.steps * count)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from unit.config.base import Config, ConfigError, above_0
 from unit.config.data import LabeledImagesConfig
 from unit.core.autoencoder import joined
-from unit.core.posterior import PosteriorKind, posterior_of
+from unit.core.posterior import PosteriorKind, build_posterior
 from unit.core.prior import PriorKind
 from unit.core.regularizer import Adversarial
 from unit.data.batches import Batches, DataError
@@ -25,8 +25,8 @@ from unit.methods.autoencoders.base import (
     AdversarialConfig,
     AutoencoderMethod,
     code_discriminator_phase,
+    read_shape,
     require_labels,
-    shape_of,
     with_noise,
 )
 from unit.methods.base import OptimizerGroup, Phase, detached
@@ -103,7 +103,7 @@ class AAE(AutoencoderMethod):
         model = config.model
         return autoencoder(
             model,
-            shape_of(batches),
+            read_shape(batches),
             posterior=model.posterior,
             prior=model.prior,
             prior_sd=model.prior_sd,
@@ -152,7 +152,7 @@ class AAE(AutoencoderMethod):
         purposes = ("noise", "labelled noise")[: len(parts)]
         seen = [with_noise(part, self.settings.noise, name) for part, name in zip(parts, purposes, strict=True)]
         noise = torch.cat([part.normals(f"judged {i}", self.settings.latent) for i, part in enumerate(parts)])
-        z = posterior_of(wrapped["encoder"](torch.cat(seen)), self.autoencoder.posterior).sample(noise)
+        z = build_posterior(wrapped["encoder"](torch.cat(seen)), self.autoencoder.posterior).sample(noise)
         return self.with_labels(z, [part.y for part in parts[1:]])
 
     def real_codes(self, batch: ImageBatch) -> Tensor:
@@ -162,8 +162,8 @@ class AAE(AutoencoderMethod):
         for i, part in enumerate(self.images_with_codes(batch)):
             generator = part.generator(f"prior {i}")
             y = torch.randint(self.classes, (part.size,), generator=generator) if i else None
-            samples.append(part.rows_of(self.autoencoder.prior.sample(part.size, generator, y)))
-            labels += [] if y is None else [part.rows_of(y)]
+            samples.append(part.take_rows(self.autoencoder.prior.sample(part.size, generator, y)))
+            labels += [] if y is None else [part.take_rows(y)]
         return self.with_labels(torch.cat(samples), labels)
 
     def with_labels(self, z: Tensor, labels: Sequence[Tensor]) -> Tensor:

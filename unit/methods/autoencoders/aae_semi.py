@@ -33,11 +33,11 @@ from unit.methods.autoencoders.base import (
     ImageMethod,
     check_groups,
     code_discriminator_phase,
+    read_shape,
     require_labels,
-    shape_of,
     with_noise,
 )
-from unit.methods.base import OptimizerGroup, Phase, detached, sum_of
+from unit.methods.base import OptimizerGroup, Phase, detached, sum_terms
 from unit.models.base import Model
 from unit.models.categorical import CategoricalAutoencoder, CategoricalAutoencoderConfig, CategoricalConfig, Code
 from unit.networks.codes import Centered, vector_discriminators
@@ -125,7 +125,7 @@ class SemiAAE(ImageMethod):
     def __init__(self, config: Any, batches: Batches[Any, ImageBatch]) -> None:
         super().__init__(config, batches)
         self.settings = settings = config.model
-        images = shape_of(batches)
+        images = read_shape(batches)
         if self.supervised and settings.categories != images.classes:
             raise DataError(
                 f"model.categories: expected {images.classes}, one for each class, got {settings.categories}"
@@ -192,7 +192,7 @@ class SemiAAE(ImageMethod):
             return
         for number in range(self.settings.generator_steps):
             terms = self.generator_terms(batch, self.encode(wrapped, batch), f"fooling {number}")
-            yield Phase("encoder", sum_of(terms), detached(terms))
+            yield Phase("encoder", sum_terms(terms), detached(terms))
         if self.supervised:
             assert batch.labeled is not None
             logits = self.encode(wrapped, batch.labeled, "labelled noise").logits
@@ -201,7 +201,7 @@ class SemiAAE(ImageMethod):
 
     def reconstruction_phase(self, wrapped: Mapping[str, nn.Module], batch: ImageBatch) -> Phase:
         terms = self.reconstruction(wrapped, batch, self.encode(wrapped, batch))
-        return Phase("autoencoder", sum_of(terms), detached(terms))
+        return Phase("autoencoder", sum_terms(terms), detached(terms))
 
     def combined_phase(self, wrapped: Mapping[str, nn.Module], batch: ImageBatch, y: Tensor) -> Phase:
         """All that the encoder learns, with the config's weights, in one pass through it; y are the batch's categories,
@@ -217,7 +217,7 @@ class SemiAAE(ImageMethod):
         codes = [self.network.split(part) for part in wrapped["encoder"](torch.cat(seen)).split([*map(len, seen)])]
         terms = self.reconstruction(wrapped, batch, codes[0])
         code_gan = self.generator_terms(batch, codes[0], "fooling")
-        loss = sum_of(terms) + settings.combined * sum_of(code_gan)
+        loss = sum_terms(terms) + settings.combined * sum_terms(code_gan)
         terms |= code_gan
         if settings.balance:
             terms["imbalance"] = imbalance_in_groups(codes[0].y, settings.group)
@@ -262,7 +262,7 @@ class SemiAAE(ImageMethod):
         """Samples of both priors."""
         categories = self.network.category_prior.sample(batch.size, batch.generator("category"))
         styles = self.network.style_prior.sample(batch.size, batch.generator("style"))
-        return [self.with_category_noise(batch, batch.rows_of(categories), "categories"), batch.rows_of(styles)]
+        return [self.with_category_noise(batch, batch.take_rows(categories), "categories"), batch.take_rows(styles)]
 
     def with_category_noise(self, batch: ImageBatch, y: Tensor, purpose: str) -> Tensor:
         """Categories with the noise of `discriminator_noise`."""

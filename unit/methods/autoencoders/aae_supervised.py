@@ -10,7 +10,7 @@ from unit.config.base import above_0
 from unit.data.batches import Batches
 from unit.data.labeled import ImageBatch
 from unit.methods.autoencoders.aae import AAE
-from unit.methods.autoencoders.base import AdversarialConfig, AutoencoderMethodConfig, shape_of
+from unit.methods.autoencoders.base import AdversarialConfig, AutoencoderMethodConfig, read_shape
 from unit.models.autoencoder import ImageAutoencoder, autoencoder, require_mlp
 
 
@@ -46,7 +46,7 @@ class SupervisedAAE(AAE):
         """The autoencoder; its encoder gives a point."""
         return autoencoder(
             config.model,
-            shape_of(batches),
+            read_shape(batches),
             posterior="deterministic",
             prior_sd=config.model.prior_sd,
             labels="decoder",

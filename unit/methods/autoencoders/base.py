@@ -12,7 +12,7 @@ from unit.config.base import Config, ConfigError, above_0, at_least
 from unit.config.data import ImagesConfig, LabeledImagesConfig
 from unit.core.autoencoder import joined
 from unit.core.likelihood import LikelihoodKind
-from unit.core.posterior import Posterior, posterior_of
+from unit.core.posterior import Posterior, build_posterior
 from unit.core.prior import Prior
 from unit.core.regularizer import Adversarial
 from unit.data.batches import Batches, DataError, Shard
@@ -113,7 +113,7 @@ def check_square(images: Domain) -> None:
         raise DataError(f"data: an autoencoder needs square images of one size, got {sizes}")
 
 
-def shape_of(batches: Batches[Any, ImageBatch]) -> ImageShape:
+def read_shape(batches: Batches[Any, ImageBatch]) -> ImageShape:
     """The images of the data: size, channels, classes."""
     assert isinstance(batches, ImageBatches)
     _, channels, height, _ = batches.images.tensor.shape
@@ -140,7 +140,7 @@ class AutoencoderMethod(ImageMethod):
     def encode(self, wrapped: Mapping[str, nn.Module], batch: ImageBatch) -> Posterior:
         """q(z|x) of the batch's images, or of noisy ones where the config has noise."""
         x = with_noise(batch, self.config.model.noise)
-        return posterior_of(
+        return build_posterior(
             wrapped["encoder"](joined(x, self.autoencoder.encoder_condition(batch.y))), self.autoencoder.posterior
         )
 
@@ -176,7 +176,7 @@ class CodeDraws:
     def prior(self, code: str, shape: tuple[int, ...]) -> Tensor:
         """float (B, d), the same for every code of the batch."""
         assert shape == (self.distribution.dimensions,)
-        return self.batch.rows_of(self.distribution.sample(self.batch.size, self.batch.generator("prior")))
+        return self.batch.take_rows(self.distribution.sample(self.batch.size, self.batch.generator("prior")))
 
     def permutation(self, count: int) -> Tensor:
         return torch.randperm(count, generator=self.batch.generator("places"))

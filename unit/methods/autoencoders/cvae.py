@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from unit.data.batches import Batches
 from unit.data.labeled import ImageBatch
-from unit.methods.autoencoders.base import shape_of
+from unit.methods.autoencoders.base import read_shape
 from unit.methods.autoencoders.vae import VAE, VAEConfig
 from unit.models.autoencoder import ImageAutoencoder, autoencoder, require_mlp
 
@@ -31,4 +31,4 @@ class CVAE(VAE):
 
     def build(self, config: Any, batches: Batches[Any, ImageBatch]) -> ImageAutoencoder:
         """A VAE's network with the one-hot label concatenated to both inputs."""
-        return autoencoder(config.model, shape_of(batches), labels="both")
+        return autoencoder(config.model, read_shape(batches), labels="both")

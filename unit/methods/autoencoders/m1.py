@@ -12,7 +12,7 @@ from torch import nn
 from unit.data.batches import Batches
 from unit.data.grid import Grid
 from unit.data.labeled import ImageBatch
-from unit.methods.autoencoders.base import SemiSupervisedConfig, require_labels, shape_of
+from unit.methods.autoencoders.base import SemiSupervisedConfig, read_shape, require_labels
 from unit.methods.autoencoders.vae import BoundMethod
 from unit.methods.base import OptimizerGroup, Phase
 from unit.models import m1
@@ -38,7 +38,7 @@ class M1(BoundMethod):
 
     def __init__(self, config: M1Config, batches: Batches[Any, ImageBatch]) -> None:
         super().__init__(config, batches)
-        self.network = m1.M1Model(m1.M1Config(shape_of(batches), config.model))
+        self.network = m1.M1Model(m1.M1Config(read_shape(batches), config.model))
         self.use(self.network, self.network.vae)
         self.networks["classifier"] = self.network.classifier
 

@@ -17,7 +17,7 @@ from unit.core.regularizer import KL
 from unit.data.batches import Batches
 from unit.data.grid import Grid
 from unit.data.labeled import ImageBatch, ImageBatches
-from unit.methods.autoencoders.base import SemiSupervisedConfig, shape_of
+from unit.methods.autoencoders.base import SemiSupervisedConfig, read_shape
 from unit.methods.autoencoders.m2 import check_weights, conditional_samples, m2_phase
 from unit.methods.autoencoders.vae import BoundMethod
 from unit.methods.base import OptimizerGroup, Phase
@@ -67,7 +67,7 @@ class M1M2(BoundMethod):
         super().__init__(config, batches)
         assert isinstance(batches, ImageBatches)
         nets = M1M2NetsConfig(**{field.name: getattr(config.model, field.name) for field in fields(M1M2NetsConfig)})
-        self.network = M1M2Model(M1M2ModelConfig(shape_of(batches), nets))
+        self.network = M1M2Model(M1M2ModelConfig(read_shape(batches), nets))
         self.use(self.network, self.network.vae)
         self.networks["m2"] = self.network.m2
         self.regularizer = KL(config.model.beta)

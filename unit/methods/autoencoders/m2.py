@@ -21,7 +21,7 @@ from unit.methods.autoencoders.base import (
     SAMPLES,
     ImageMethod,
     SemiSupervisedConfig,
-    shape_of,
+    read_shape,
     with_noise,
 )
 from unit.methods.base import Phase, detached
@@ -68,7 +68,7 @@ class M2(ImageMethod):
         super().__init__(config, batches)
         assert isinstance(batches, ImageBatches)
         nets = M2NetsConfig(**{field.name: getattr(config.model, field.name) for field in fields(M2NetsConfig)})
-        self.model = self.network = M2Model(M2ModelConfig(shape_of(batches), nets))
+        self.model = self.network = M2Model(M2ModelConfig(read_shape(batches), nets))
         self.networks = {"model": self.network}
         self.fraction_labeled = batches.fraction_labeled
 

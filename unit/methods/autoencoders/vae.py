@@ -12,7 +12,7 @@ from torch import nn
 from unit.core.regularizer import KL
 from unit.data.batches import Batches
 from unit.data.labeled import ImageBatch
-from unit.methods.autoencoders.base import AutoencoderMethod, AutoencoderMethodConfig, CodeDraws, shape_of
+from unit.methods.autoencoders.base import AutoencoderMethod, AutoencoderMethodConfig, CodeDraws, read_shape
 from unit.methods.base import Phase, detached
 from unit.models.autoencoder import ImageAutoencoder, autoencoder
 
@@ -50,7 +50,7 @@ class VAE(BoundMethod):
 
     def build(self, config: Any, batches: Batches[Any, ImageBatch]) -> ImageAutoencoder:
         """A Gaussian posterior of learned variance, and the prior N(0, I)."""
-        return autoencoder(config.model, shape_of(batches))
+        return autoencoder(config.model, read_shape(batches))
 
     def phases(self, wrapped: Mapping[str, nn.Module], batch: ImageBatch, *, recompute: bool) -> Iterator[Phase]:
         yield self.bound(wrapped, batch)

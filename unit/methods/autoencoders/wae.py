@@ -22,9 +22,9 @@ from unit.methods.autoencoders.base import (
     CodeDraws,
     check_groups,
     code_discriminator_phase,
-    shape_of,
+    read_shape,
 )
-from unit.methods.base import OptimizerGroup, Phase, detached, sum_of
+from unit.methods.base import OptimizerGroup, Phase, detached, sum_terms
 from unit.models.autoencoder import autoencoder
 from unit.networks.codes import vector_discriminators
 
@@ -69,7 +69,7 @@ class WAE(AutoencoderMethod):
         settings = config.model
         model = autoencoder(
             settings,
-            shape_of(batches),
+            read_shape(batches),
             posterior="deterministic",
             prior_sd=settings.prior_sd,
             regularizer=settings.regularizer,
@@ -108,5 +108,5 @@ class WAE(AutoencoderMethod):
             regularizer.discriminator.requires_grad_(False)
         terms = {"reconstruction": self.reconstruction(self.decode(wrapped, q.mu, batch), batch)}
         penalties = regularizer.terms({"": q}, draws)
-        loss = terms["reconstruction"] + regularizer.weight * sum_of(penalties)
+        loss = terms["reconstruction"] + regularizer.weight * sum_terms(penalties)
         yield Phase("autoencoder", loss, detached(terms | penalties))
