@@ -156,6 +156,18 @@ time.sleep(float(sys.argv[2]))
 """
 
 
+FORK = """
+import os, pathlib, sys, time
+from unit.training.run_folder import RunLock
+lock = RunLock(pathlib.Path(sys.argv[1]))
+lock.take()
+worker = os.fork()
+if worker:
+    print(worker, flush=True)
+time.sleep(60)
+"""
+
+
 def holder_of(run: Path, seconds: float) -> subprocess.Popen[str]:
     """Another process, which has the run's lock so long."""
     process = subprocess.Popen(
@@ -188,6 +200,24 @@ def test_a_lock_ends_with_its_process_however_that_ends(tmp_path: Path, monkeypa
     lock.take()  # once more changes nothing
     lock.release()
     assert lock.lock is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_worker_that_outlives_its_training_keeps_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_folder, "PATIENCE", 0.2)
+    with subprocess.Popen(
+        [sys.executable, "-c", FORK, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as training:
+        assert training.stdout is not None
+        worker = int(training.stdout.readline())
+        training.kill()
+    try:
+        lock = RunLock(tmp_path)
+        lock.take()
+        lock.release()
+        os.kill(worker, 0)  # it is still there
+    finally:
+        os.kill(worker, signal.SIGKILL)
 
 
 def test_a_refused_training_locks_no_folder_into_being(tiny: Tiny, run_command: Command, tmp_path: Path) -> None:
