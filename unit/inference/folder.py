@@ -106,7 +106,10 @@ def translate(
     report = TranslationReport(skipped=planned.skipped, shorter_side=translator.model.shorter_side(resize))
     todo = unfinished(planned.jobs, report, overwrite=overwrite)
     clear_partials({target.parent for _, target in todo})
-    with tqdm(total=len(todo), disable=not progress, unit="image") as bar, told_if_interrupted(report, len(todo)):
+    with (
+        tqdm(total=len(todo), disable=None if progress else True, unit="image") as bar,
+        told_if_interrupted(report, len(todo)),
+    ):
         for jobs, x in batches(todo, translator.model.in_channels(direction), batch_size, report, bar):
             write_all(jobs, translator.try_each(x, direction, cycle=cycle), report, bar)
     return report

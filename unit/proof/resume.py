@@ -120,7 +120,7 @@ def prove(
         "event": 2 * whole.number * plan.every // plan.steps,
         "save": 2 * whole.in_saves * plan.every // plan.steps,
     }
-    with tqdm(total=kills, unit="kill", leave=False) as progress:
+    with tqdm(total=kills, unit="kill", leave=False, disable=None) as progress:
         while certificate.count < kills:
             certificate.lives += 1
             run = folder / f"life-{certificate.lives}"
