@@ -82,7 +82,7 @@ def translate(
             Files whose translations would share a name keep their whole names: a.jpg.png and a.png.png.
         batch_size: how many images of one size are translated at once.
         device: such as "cpu" or "cuda:0"; by default a GPU where there is one.
-        progress: show a bar.
+        progress: show a bar on a terminal.
 
     Returns:
         What became of each file; images that can't be read are in its `failed`.
@@ -102,14 +102,11 @@ def translate(
     translator.check_direction(direction, cycle=cycle)
     if device is not None:
         translator.to(device)
-
     report = TranslationReport(skipped=planned.skipped, shorter_side=translator.model.shorter_side(resize))
     todo = unfinished(planned.jobs, report, overwrite=overwrite)
     clear_partials({target.parent for _, target in todo})
-    with (
-        tqdm(total=len(todo), disable=None if progress else True, unit="image") as bar,
-        told_if_interrupted(report, len(todo)),
-    ):
+    bar = tqdm(total=len(todo), unit="image", disable=not progress or None)
+    with bar, told_if_interrupted(report, len(todo)):
         for jobs, x in batches(todo, translator.model.in_channels(direction), batch_size, report, bar):
             write_all(jobs, translator.try_each(x, direction, cycle=cycle), report, bar)
     return report
