@@ -187,12 +187,12 @@ def test_unit2018_layer_by_layer() -> None:
 def test_a_batch_gives_what_its_images_give_one_by_one(name: str) -> None:
     net = translator(VARIANTS[name]).double()
     x_a, x_b = images(2, 3, 16, 16, seed=1), images(3, 3, 16, 16, seed=2)
-    together = net(x_a, x_b)
+    together = net(x_a, x_b, None, Streams(identity=True))
     close(together.q_a.mu, net.a.encoder(x_a))
     close(together.q_b.mu, net.b.encoder(x_b))
     for i in range(2):
         for j in range(3):
-            alone = net(x_a[i : i + 1], x_b[j : j + 1])
+            alone = net(x_a[i : i + 1], x_b[j : j + 1], None, Streams(identity=True))
             for field, one, several in zip(alone._fields, alone, together, strict=True):
                 row = i if field.split("_")[1].startswith("a") else j
                 one, several = (x if isinstance(x, Tensor) else x.mu for x in (one, several))
@@ -222,9 +222,9 @@ def test_streams_that_are_not_wanted_are_absent() -> None:
     x_a, x_b = images(2, 3, 16, 16, seed=1), images(2, 3, 16, 16, seed=2)
     out = net(x_a, x_b, None, Streams(reconstruction=False, cycle_code=False, cycle=False))
     assert {name for name, value in out._asdict().items() if value is None} == {
-        "x_aa", "x_bb", "q_ab", "q_ba", "x_aba", "x_bab",
+        "x_aa", "x_bb", "q_ab", "q_ba", "x_aba", "x_bab", "same_a", "same_b",
     }  # fmt: skip
-    full = net(x_a, x_b)
+    full = net(x_a, x_b, None, Streams(identity=True))
     assert all(value is not None for value in full)
     close(out.x_ab, full.x_ab, 1e-12)
     close(out.x_ba, full.x_ba, 1e-12)
@@ -255,3 +255,12 @@ def test_what_can_not_be_translated_is_refused_in_one_line(
     with pytest.raises(ValueError) as refusal:
         translator(channels_b=1).translate(torch.zeros(shape), direction)
     assert in_one_line(refusal.value) == said
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_identity_stream_is_each_image_through_the_way_that_leads_to_its_own_domain(name: str) -> None:
+    net = translator(VARIANTS[name]).double()
+    x_a, x_b = images(2, 3, 16, 16, seed=1), images(2, 3, 16, 16, seed=2)
+    out = net(x_a, x_b, None, Streams(identity=True))
+    close(out.same_a, net.translate(x_a, "b2a"), 1e-12)
+    close(out.same_b, net.translate(x_b, "a2b"), 1e-12)

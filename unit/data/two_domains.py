@@ -9,7 +9,7 @@ same on any number of processes, and no batch is ever partial.
 
 import sys
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -59,6 +59,16 @@ class TranslationBatch:
         """N(0, 1) numbers for each image, a function of (seed, purpose, step, position): (B, *shape)."""
         device = self.x_a.device
         return draws.normals(shape, self.seed, *purpose, self.step, positions=self.positions, device=device)
+
+    def masks(self, purpose: str) -> Callable[[tuple[int, ...], str], Tensor]:
+        """What `dropping` draws masks from, in a network that takes these images, or several batches of them at once:
+        a function of (seed, purpose, layer, call, step, position)."""
+
+        def draw(shape: tuple[int, ...], key: str) -> Tensor:
+            parts = range(shape[0] // len(self.positions))
+            return torch.cat([self.normals(shape[1:], "dropout", purpose, key, str(part)) for part in parts])
+
+        return draw
 
 
 def training_folders(config: TwoDomainsConfig) -> tuple[list[str], list[str]]:

@@ -2,16 +2,16 @@
 
 Liu, Breuel, Kautz 2017, section 3 and appendix A. Notation: q_a is the posterior of the code of x_a, an image of domain
 a; x_aa its reconstruction, x_ab its translation to b, q_ab that translation's posterior and x_aba the translation
-brought back; likewise with a and b exchanged.
+brought back; likewise with a and b exchanged. same_b is what the way from a to b makes of x_b, which is of b already.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from unit.config.base import ConfigError, at_least, within
+from unit.config.base import ConfigError, at_least, fraction, within
 from unit.core.autoencoder import Autoencoder
 from unit.core.posterior import Posterior, PosteriorKind, build_posterior
 from unit.models.base import Direction, ImageTranslator, TranslatedImages
@@ -38,6 +38,8 @@ class UnitModelConfig:
     """convolutions of stride 2 in an encoder"""
     blocks: int = 4
     """residual blocks in an encoder, and as many in a generator"""
+    generator_blocks: int | None = None
+    """residual blocks in a generator, where they are not as many (0: none, as in CycleGAN)"""
     shared_blocks: int = 1
     """how many of them the two domains share: an encoder's last ones, a generator's first ones (0: none)"""
     regularizer: RegularizerKind = "kl"
@@ -59,8 +61,15 @@ class UnitModelConfig:
     """LeakyReLU's slope (0 is ReLU)"""
     padding: Padding = "zeros"
     """what lies beyond the border"""
+    down_padding: Padding | None = None
+    """the same for convolutions of stride 2 (null: as padding says)"""
+    bias: bool | None = None
+    """biases in all convolutions, or (null) in those that no instance norm follows, which would subtract them"""
+    dropout: float = 0.0
+    """probability with which each number that a residual block adds is dropped in training (the release's street
+    scenes: 0.5)"""
     init: Init = "normal"
-    """weights from N(0, 0.02²), or Kaiming's"""
+    """weights from N(0, 0.02²), Kaiming's, or Xavier's normal distribution times 0.02"""
 
     def __post_init__(self) -> None:
         within("model.width", self.width, 1, 4096)
@@ -68,6 +77,8 @@ class UnitModelConfig:
         within("model.blocks", self.blocks, 1, 100)
         at_least("model.slope", self.slope, 0)
         within("model.shared_blocks", self.shared_blocks, 0, self.blocks)
+        within("model.generator_blocks", self.blocks_of_generator, 0, 100)
+        fraction("model.dropout", self.dropout)
         within("model.down_kernel", self.down_kernel, 1, 9)
         within("model.up_kernel", self.up_kernel, 1, 9)
         within("model.last_kernel", self.last_kernel, 1, 9)
@@ -76,6 +87,11 @@ class UnitModelConfig:
                 "model.last_kernel, and model.up_kernel with upsampling resize: expected odd numbers, got "
                 f"{self.last_kernel} and {self.up_kernel}"
             )
+
+    @property
+    def blocks_of_generator(self) -> int:
+        """Residual blocks in a generator."""
+        return self.blocks if self.generator_blocks is None else self.generator_blocks
 
     @property
     def stride(self) -> int:
@@ -110,6 +126,7 @@ class Streams(NamedTuple):
     reconstruction: bool = True
     cycle_code: bool = True
     cycle: bool = True
+    identity: bool = False
 
 
 ALL_STREAMS = Streams()
@@ -129,6 +146,8 @@ class Translations(NamedTuple):
     q_ba: Posterior | None = None
     x_aba: Tensor | None = None
     x_bab: Tensor | None = None
+    same_a: Tensor | None = None
+    same_b: Tensor | None = None
 
 
 class UnitTranslator(ImageTranslator, name="unit"):
@@ -145,8 +164,10 @@ class UnitTranslator(ImageTranslator, name="unit"):
         code, shared = model.code_channels, model.shared_blocks
         posterior = POSTERIORS[model.regularizer]
         variance = [WithVariance(code)] if posterior == "gaussian" and shared else []
-        high_e = torch.nn.Sequential(*residual_blocks(shared, code, padding=model.padding), *variance)
-        high_g = residual_blocks(shared, code, padding=model.padding)
+        shared_g = min(shared, model.blocks_of_generator)
+        more: Any = {"padding": model.padding, "bias": model.bias, "dropout": model.dropout}
+        high_e = torch.nn.Sequential(*residual_blocks(shared, code, **more), *variance)
+        high_g = residual_blocks(shared_g, code, **more)
 
         def vae(channels: int) -> VAE:
             encoder = encoder_private(
@@ -157,19 +178,20 @@ class UnitTranslator(ImageTranslator, name="unit"):
                 kernel=model.down_kernel,
                 norm=model.encoder_norm,
                 slope=model.slope,
-                padding=model.padding,
+                down_padding=model.down_padding,
+                **more,
             )
             generator = generator_private(
                 channels,
                 width=model.width,
                 upsamplings=model.downsamplings,
-                blocks=model.blocks - shared,
+                blocks=model.blocks_of_generator - shared_g,
                 upsampling=model.upsampling,
                 kernel=model.up_kernel,
                 last_kernel=model.last_kernel,
                 norm=model.generator_norm,
                 slope=model.slope,
-                padding=model.padding,
+                **more,
             )
             if posterior == "gaussian" and not shared:
                 encoder.append(WithVariance(code))
@@ -223,6 +245,9 @@ class UnitTranslator(ImageTranslator, name="unit"):
             x_ba = self.a.decoder.private(h[n_a:])
             x_ab = self.b.decoder.private(h[:n_a])
         out = Translations(q_a, q_b, x_ab, x_ba, x_aa, x_bb)
+        if streams.identity:
+            same_a, same_b = self.identity(x_a, x_b)
+            out = out._replace(same_a=same_a, same_b=same_b)
         if not (streams.cycle_code or streams.cycle):
             return out
         q_ba, q_ab = self.encode(x_ba, x_ab)
@@ -231,6 +256,13 @@ class UnitTranslator(ImageTranslator, name="unit"):
             return out
         h = self.a.decoder.shared(torch.cat([q_ab.sample(eps_ab), q_ba.sample(eps_ba)]))
         return out._replace(x_aba=self.a.decoder.private(h[:n_a]), x_bab=self.b.decoder.private(h[n_a:]))
+
+    def identity(self, x_a: Tensor, x_b: Tensor) -> tuple[Tensor, Tensor]:
+        """Each image through the way that leads to its own domain: G_a(E_b(x_a)) and G_b(E_a(x_b)), without noise."""
+        h_a, h_b = run_shared(self.a.encoder.shared, self.b.encoder.private(x_a), self.a.encoder.private(x_b))
+        z_a, z_b = (build_posterior(h, self.a.posterior).mu for h in (h_a, h_b))
+        h_a, h_b = run_shared(self.a.decoder.shared, z_a, z_b)
+        return self.a.decoder.private(h_a), self.b.decoder.private(h_b)
 
     def _translate(self, x: Tensor, direction: Direction) -> Tensor:
         source, target = (self.a, self.b) if direction == "a2b" else (self.b, self.a)

@@ -1,7 +1,7 @@
 """The blocks that every network is made of.
 
-Notation: feature maps are float tensors (B, C, H, W). A convolution that an instance norm follows has no bias, since
-the norm would subtract it again and it could never learn.
+Notation: feature maps are float tensors (B, C, H, W). A convolution that an instance or batch norm follows has no bias
+unless one is asked for, since the norm would subtract it again and it could never learn.
 """
 
 from typing import Literal
@@ -9,17 +9,21 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-Norm = Literal["none", "instance", "layer"]
+from unit.networks.dropout import Dropout
+from unit.networks.norms import BatchNorm
+
+Norm = Literal["none", "instance", "layer", "batch"]
 Padding = Literal["zeros", "reflect"]
 Upsampling = Literal["transposed", "resize"]
-Init = Literal["normal", "kaiming"]
+Init = Literal["normal", "kaiming", "xavier"]
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
     """The named normalization of (B, channels, H, W).
 
     `instance` has no affine parameters and no running statistics; `layer` normalizes one image over C, H and W and
-    then scales each channel, which is a group norm of one group.
+    then scales each channel, which is a group norm of one group; `batch` is what a batch norm does to a batch of one
+    image, each image on its own: an instance norm with affine parameters.
     """
     match norm:
         case "none":
@@ -28,6 +32,13 @@ def norm_layer(norm: Norm, channels: int) -> nn.Module:
             return nn.InstanceNorm2d(channels)
         case "layer":
             return nn.GroupNorm(1, channels)
+        case "batch":
+            return BatchNorm(channels, running=False)
+
+
+def has_bias(norm: Norm, bias: bool | None) -> bool:
+    """Whether a convolution before this norm has a bias: as asked for, else where it can learn."""
+    return norm not in ("instance", "batch") if bias is None else bias
 
 
 def conv_block(
@@ -39,6 +50,7 @@ def conv_block(
     norm: Norm = "none",
     slope: float = 0.01,
     padding: Padding = "zeros",
+    bias: bool | None = None,
 ) -> nn.Sequential:
     """Convolution, norm, LeakyReLU of the given slope (0 is ReLU): (B, in, H, W) → (B, out, ⌈H/stride⌉, ⌈W/stride⌉)
     for even H and W."""
@@ -49,20 +61,24 @@ def conv_block(
         stride,
         padding=(kernel - 1) // 2,
         padding_mode=padding,
-        bias=norm != "instance",
+        bias=has_bias(norm, bias),
     )
     return nn.Sequential(conv, norm_layer(norm, channels_out), nn.LeakyReLU(slope, inplace=True))
 
 
 class ResidualBlock(nn.Module):
-    """x + IN(conv3(ReLU(IN(conv3(x))))): (B, C, H, W) → the same shape (UNIT, appendix A)."""
+    """x + IN(conv3(ReLU(IN(conv3(x))))): (B, C, H, W) → the same shape (UNIT, appendix A); with dropout of what is
+    added, as UNIT's release has it for street scenes."""
 
-    def __init__(self, channels: int, *, padding: Padding = "zeros") -> None:
+    def __init__(
+        self, channels: int, *, padding: Padding = "zeros", bias: bool | None = None, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            conv_block(channels, channels, kernel=3, norm="instance", slope=0.0, padding=padding),
-            nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding, bias=False),
+            conv_block(channels, channels, kernel=3, norm="instance", slope=0.0, padding=padding, bias=bias),
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding, bias=has_bias("instance", bias)),
             nn.InstanceNorm2d(channels),
+            *([Dropout(dropout)] if dropout else []),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -70,9 +86,11 @@ class ResidualBlock(nn.Module):
         return x + residual
 
 
-def residual_blocks(count: int, channels: int, *, padding: Padding = "zeros") -> nn.Sequential:
+def residual_blocks(
+    count: int, channels: int, *, padding: Padding = "zeros", bias: bool | None = None, dropout: float = 0.0
+) -> nn.Sequential:
     """`count` residual blocks one after another; 0 of them pass their input on unchanged."""
-    return nn.Sequential(*(ResidualBlock(channels, padding=padding) for _ in range(count)))
+    return nn.Sequential(*(ResidualBlock(channels, padding=padding, bias=bias, dropout=dropout) for _ in range(count)))
 
 
 def upsampling_block(
@@ -84,6 +102,7 @@ def upsampling_block(
     norm: Norm = "none",
     slope: float = 0.01,
     padding: Padding = "zeros",
+    bias: bool | None = None,
 ) -> nn.Sequential:
     """Twice the size: (B, in, H, W) → (B, out, 2H, 2W).
 
@@ -91,7 +110,7 @@ def upsampling_block(
     makes no checkerboard (Odena et al. 2016).
     """
     if upsampling == "resize":
-        conv = conv_block(channels_in, channels_out, kernel=kernel, norm=norm, slope=slope, padding=padding)
+        conv = conv_block(channels_in, channels_out, kernel=kernel, norm=norm, slope=slope, padding=padding, bias=bias)
         return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), *conv)
     transposed = nn.ConvTranspose2d(
         channels_in,
@@ -100,7 +119,7 @@ def upsampling_block(
         2,
         padding=(kernel - 1) // 2,
         output_padding=kernel % 2,
-        bias=norm != "instance",
+        bias=has_bias(norm, bias),
     )
     return nn.Sequential(transposed, norm_layer(norm, channels_out), nn.LeakyReLU(slope, inplace=True))
 
@@ -115,12 +134,18 @@ def run_shared(shared: nn.Module, x_a: Tensor, x_b: Tensor) -> tuple[Tensor, Ten
 
 
 def initialize(network: nn.Module, init: Init) -> None:
-    """Draw the weights of every convolution from N(0, 0.02²), or after Kaiming (fan in, ReLU); set biases to zero."""
+    """Draw the weights of every convolution from N(0, 0.02²), or after Kaiming (fan in, ReLU), or from Xavier's normal
+    distribution times 0.02; set biases to zero. A batch norm's weights are drawn from N(1, 0.02²) with `normal`."""
     for module in network.modules():
+        if isinstance(module, BatchNorm) and init == "normal":
+            nn.init.normal_(module.weight, 1.0, 0.02)
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            if init == "normal":
-                nn.init.normal_(module.weight, 0.0, 0.02)
-            else:
-                nn.init.kaiming_normal_(module.weight)
+            match init:
+                case "normal":
+                    nn.init.normal_(module.weight, 0.0, 0.02)
+                case "kaiming":
+                    nn.init.kaiming_normal_(module.weight)
+                case "xavier":
+                    nn.init.xavier_normal_(module.weight, gain=0.02)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

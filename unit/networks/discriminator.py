@@ -4,11 +4,16 @@ Logits are float tensors (B, 1, h, w), one number a patch; a discriminator of se
 scale, each scale seeing the image at half the size of the one before.
 """
 
+from dataclasses import dataclass
+from typing import Any, Literal
+
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from unit.networks.blocks import Init, Padding, conv_block, initialize, run_shared
+from unit.networks.blocks import Init, Norm, Padding, conv_block, initialize, run_shared
 from unit.networks.codes import CodeDiscriminators
+
+DiscriminatorKind = Literal["strided", "patchgan"]
 
 
 class PatchDiscriminator(nn.Module):
@@ -28,11 +33,61 @@ class PatchDiscriminator(nn.Module):
         return logits
 
 
+@dataclass(frozen=True)
+class DiscriminatorLayers:
+    """The layers of a patch discriminator, counted from 0.
+
+    `strided` (UNIT): `layers` convolutions of stride 2 that double the width, then a 1×1 convolution to the logits.
+    `patchgan` (pix2pix, CycleGAN): `layers` convolutions of stride 2 and one of stride 1 that double the width up to
+    8 times the first, then one of stride 1 to the logits, all of `kernel`; with 3 layers of kernel 4 a logit sees 70×70
+    pixels. Every convolution but the first and the last has the norm, and a bias, except before a batch norm.
+    """
+
+    kind: DiscriminatorKind = "strided"
+    width: int = 64
+    layers: int = 5
+    kernel: int = 3
+    first_kernel: int | None = None
+    slope: float = 0.01
+    norm: Norm = "none"
+    padding: Padding = "zeros"
+
+    @property
+    def count(self) -> int:
+        """How many layers there are, with that of the logits."""
+        return self.layers + (1 if self.kind == "strided" else 2)
+
+    def layer(self, number: int, channels: int) -> nn.Module:
+        """One layer, for images of so many channels."""
+        most = self.layers if self.kind == "strided" else 3
+        widths = [channels, *(self.width << min(level, most) for level in range(self.count - 1))]
+        patchgan = self.kind == "patchgan"
+        if number == self.count - 1:
+            kernel = self.kernel if patchgan else 1
+            padding = (kernel - 1) // 2
+            return nn.Conv2d(widths[-1], 1, kernel, padding=padding, padding_mode=self.padding if padding else "zeros")
+        norm = self.norm if number else "none"
+        return conv_block(
+            widths[number],
+            widths[number + 1],
+            kernel=self.first_kernel or self.kernel if number == 0 else self.kernel,
+            stride=2 if number < self.layers else 1,
+            norm=norm,
+            slope=self.slope,
+            padding=self.padding,
+            bias=norm != "batch" if patchgan else None,
+        )
+
+    def stack(self, first: int, last: int, channels: int) -> nn.Sequential:
+        """Layers `first` to `last`, without the last."""
+        return nn.Sequential(*(self.layer(number, channels) for number in range(first, last)))
+
+
 class Discriminators(nn.Module):
     """The discriminators of both domains, on `scales` scales; the last `shared_layers` layers are shared between them.
 
     The paper's has 5 layers of 64 to 1024, kernel 3, and one scale (appendix A); with `shared_layers` = 0 nothing is
-    shared, with `layers` + 1 everything is.
+    shared, with all of them everything is. `more` are the layers' options (`DiscriminatorLayers`).
     """
 
     def __init__(
@@ -40,45 +95,26 @@ class Discriminators(nn.Module):
         channels_a: int,
         channels_b: int,
         *,
-        width: int = 64,
-        layers: int = 5,
-        kernel: int = 3,
-        slope: float = 0.01,
         scales: int = 1,
         shared_layers: int = 0,
         spectral_norm: bool = False,
-        padding: Padding = "zeros",
         init: Init = "normal",
+        **more: Any,
     ) -> None:
         super().__init__()
-        split = layers + 1 - shared_layers
+        layers = DiscriminatorLayers(**more)
+        split = layers.count - shared_layers
         if not split and channels_a != channels_b:
             raise ValueError(
-                f"{layers + 1} shared layers need images of one kind, got {channels_a} and {channels_b} channels"
+                f"{layers.count} shared layers need images of one kind, got {channels_a} and {channels_b} channels"
             )
-
-        def stack(first: int, last: int, channels: int) -> nn.Sequential:
-            """Layers `first` to `last`, counted from 0; the one after the convolutions gives the logits."""
-            widths = [channels, *(width << level for level in range(layers))]
-            return nn.Sequential(
-                *(
-                    conv_block(widths[i], widths[i + 1], kernel=kernel, stride=2, slope=slope, padding=padding)
-                    if i < layers
-                    else nn.Conv2d(widths[-1], 1, 1)
-                    for i in range(first, last)
-                )
-            )
-
         self.a, self.b = nn.ModuleList(), nn.ModuleList()
         for _ in range(scales):
-            shared = stack(split, layers + 1, channels_a)
-            self.a.append(PatchDiscriminator(stack(0, split, channels_a), shared))
-            self.b.append(PatchDiscriminator(stack(0, split, channels_b), shared))
+            shared = layers.stack(split, layers.count, channels_a)
+            self.a.append(PatchDiscriminator(layers.stack(0, split, channels_a), shared))
+            self.b.append(PatchDiscriminator(layers.stack(0, split, channels_b), shared))
         self.halve = nn.AvgPool2d(3, 2, 1, count_include_pad=False)
-        initialize(self, init)  # before the spectral norm, which hides the weights
-        if spectral_norm:
-            for module in [m for m in self.modules() if isinstance(m, nn.Conv2d)]:
-                parametrizations.spectral_norm(module)
+        finish(self, init, spectral_norm=spectral_norm)
 
     def forward(self, x_a: Tensor, x_b: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Logits of x_a under domain a's discriminator and of x_b under b's, a list each, one tensor a scale."""
@@ -91,6 +127,35 @@ class Discriminators(nn.Module):
             logits_a.append(y_a)
             logits_b.append(y_b)
         return logits_a, logits_b
+
+
+class Discriminator(nn.Module):
+    """The discriminator of one domain, on `scales` scales: (B, C, H, W) → logits (B, 1, h, w), a list, one tensor a
+    scale. `more` are the layers' options (`DiscriminatorLayers`)."""
+
+    def __init__(
+        self, channels: int, *, scales: int = 1, spectral_norm: bool = False, init: Init = "normal", **more: Any
+    ) -> None:
+        super().__init__()
+        layers = DiscriminatorLayers(**more)
+        self.scales = nn.ModuleList(layers.stack(0, layers.count, channels) for _ in range(scales))
+        self.halve = nn.AvgPool2d(3, 2, 1, count_include_pad=False)
+        finish(self, init, spectral_norm=spectral_norm)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        logits = []
+        for scale, network in enumerate(self.scales):
+            x = self.halve(x) if scale else x
+            logits.append(network(x))
+        return logits
+
+
+def finish(network: nn.Module, init: Init, *, spectral_norm: bool) -> None:
+    """Draw a discriminator's weights, then give its convolutions the spectral norm, which hides them."""
+    initialize(network, init)
+    if spectral_norm:
+        for module in [m for m in network.modules() if isinstance(m, nn.Conv2d)]:
+            parametrizations.spectral_norm(module)
 
 
 def code_discriminator(channels: int, *, width: int = 256, slope: float = 0.2) -> CodeDiscriminators:

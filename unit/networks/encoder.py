@@ -44,12 +44,19 @@ def encoder_private(
     norm: Norm = "none",
     slope: float = 0.01,
     padding: Padding = "zeros",
+    down_padding: Padding | None = None,
+    bias: bool | None = None,
+    dropout: float = 0.0,
 ) -> nn.Sequential:
     """A domain's own layers: conv 7 of `width`, then `downsamplings` convolutions of stride 2 that double the width,
-    then `blocks` residual blocks (the paper: 64–128–256 and 3 blocks)."""
-    layers: list[nn.Module] = [conv_block(channels, width, kernel=7, norm=norm, slope=slope, padding=padding)]
+    then `blocks` residual blocks (the paper: 64–128–256 and 3 blocks). `down_padding` is of the convolutions of
+    stride 2, where it is not `padding`."""
+
+    def conv(n_in: int, n_out: int, kernel: int, stride: int, padding: Padding) -> nn.Sequential:
+        return conv_block(n_in, n_out, kernel=kernel, stride=stride, norm=norm, slope=slope, padding=padding, bias=bias)
+
+    layers: list[nn.Module] = [conv(channels, width, 7, 1, padding)]
     for level in range(downsamplings):
-        wide = width << level
-        layers.append(conv_block(wide, 2 * wide, kernel=kernel, stride=2, norm=norm, slope=slope, padding=padding))
-    layers.append(residual_blocks(blocks, width << downsamplings, padding=padding))
+        layers.append(conv(width << level, width << (level + 1), kernel, 2, down_padding or padding))
+    layers.append(residual_blocks(blocks, width << downsamplings, padding=padding, bias=bias, dropout=dropout))
     return nn.Sequential(*layers)

@@ -34,15 +34,26 @@ def generator_private(
     norm: Norm = "none",
     slope: float = 0.01,
     padding: Padding = "zeros",
+    bias: bool | None = None,
+    dropout: float = 0.0,
 ) -> nn.Sequential:
     """A domain's own layers: `blocks` residual blocks, `upsamplings` doublings of the size that halve the width, and
     a last convolution to the image's channels with tanh (the paper: 3 blocks, 128–64, kernel 1)."""
-    layers: list[nn.Module] = [residual_blocks(blocks, width << upsamplings, padding=padding)]
+    layers: list[nn.Module] = [
+        residual_blocks(blocks, width << upsamplings, padding=padding, bias=bias, dropout=dropout)
+    ]
     for level in reversed(range(upsamplings)):
         wide = width << level
         layers.append(
             upsampling_block(
-                2 * wide, wide, upsampling=upsampling, kernel=kernel, norm=norm, slope=slope, padding=padding
+                2 * wide,
+                wide,
+                upsampling=upsampling,
+                kernel=kernel,
+                norm=norm,
+                slope=slope,
+                padding=padding,
+                bias=bias,
             )
         )
     last = nn.Conv2d(width, channels, last_kernel, padding=last_kernel // 2, padding_mode=padding)
