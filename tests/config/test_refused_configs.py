@@ -12,6 +12,8 @@ from unit.methods.unit import UnitConfig
 
 KEYS = flat(asdict(UnitConfig()))
 NULLABLE = {"data.root", "data.a", "data.b", "data.channels_b", "data.resize", "discriminator.init"}
+NULLABLE |= {"model.generator_blocks", "model.down_padding"}
+NULLABLE |= {"discriminator.padding", "discriminator.first_kernel", "discriminator.pool"}
 
 
 def refusal(arguments: list[str]) -> str:

@@ -6,7 +6,7 @@ loop backpropagates each loss, steps the optimizer that the loss is for, and ask
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -44,17 +44,20 @@ class Method(ABC, Generic[B]):
     `Config` is the config's class, whose `method` is the name. `networks` are the trainable ones by name, each wrapped
     for distribution on its own; `optimizers` say which of them learn together; `model` is what is kept in the end (its
     moving average, if there is one), a network or a module that holds several of them. `state` holds, as buffers, what
-    is saved and resumed but not optimized, such as a pool of images.
+    is saved and resumed but not optimized, such as a pool of images. `gather` collects a tensor of all processes along
+    the first dimension; the loop sets it.
     """
 
     Config: ClassVar[type[Any]]
     networks: dict[str, nn.Module]
     model: Model
     state: nn.Module
+    gather: Callable[[Tensor], Tensor]
 
     def __init__(self, config: Any, batches: Batches[Any, B]) -> None:
         self.config = config
         self.state = nn.Module()
+        self.gather = lambda x: x
 
     @classmethod
     def check(cls, config: Any, shard: Shard) -> None:
@@ -86,6 +89,11 @@ class Method(ABC, Generic[B]):
         With `recompute` no graph may be kept from one phase to the next (gradient accumulation takes the phases of
         several batches side by side).
         """
+
+    def rehearsed(self, batch: B) -> Sequence[B]:
+        """The batches of which the loop takes a step that changes nothing, so that each network has been through a
+        backward pass: the batch itself, unless steps of different numbers train different networks."""
+        return (batch,)
 
     @abstractmethod
     def samples(self, model: Model, batches: Batches[Any, B], device: torch.device) -> Grid:

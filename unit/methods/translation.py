@@ -1,15 +1,16 @@
 """What methods of two image domains share: data, discriminators and their step, the check of sizes, sample grids."""
 
 import copy
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from unit.config.base import Config, ConfigError, at_least, within
+from unit.config.base import Config, ConfigError, above_0, at_least, within
 from unit.config.data import TwoDomainsConfig
 from unit.data.batches import Batches, Shard
 from unit.data.domain import Domain
@@ -21,40 +22,81 @@ from unit.losses.gan import GanKind, discriminator_loss
 from unit.memory import check_batch
 from unit.methods.base import Method, Phase, detached, named_domains, sum_terms
 from unit.models.base import REVERSED, ImageTranslator, Model, TranslatedImages
-from unit.networks.blocks import Init
+from unit.networks.blocks import Init, Norm, Padding
+from unit.networks.discriminator import DiscriminatorKind, DiscriminatorLayers
 
 SAMPLES = 4
 """Images of each domain in a sample grid."""
 
 
 @dataclass(frozen=True)
-class DiscriminatorConfig:
-    """The two discriminators; the defaults are those of UNIT's paper."""
+class OneDiscriminatorConfig:
+    """A discriminator; the defaults are those of UNIT's paper."""
 
+    kind: DiscriminatorKind = "strided"
+    """strided: convolutions of stride 2, then one of 1×1 to a logit a patch (UNIT); patchgan: convolutions of stride 2,
+    one of stride 1 and one to the logits, which with 3 layers of kernel 4 see 70×70 pixels (pix2pix, CycleGAN)"""
     width: int = 64
     """channels of the first layer; each layer doubles them"""
     layers: int = 5
     """convolutions of stride 2"""
     kernel: int = 3
     """their kernel size"""
+    first_kernel: int | None = None
+    """kernel size of the first of them (null: the same)"""
     slope: float = 0.01
     """LeakyReLU's slope"""
+    norm: Norm = "none"
+    """norm after each convolution but the first and the last; batch: each image's own, as at batch size 1"""
+    padding: Padding | None = None
+    """what lies beyond the border (null: as model.padding says)"""
     scales: int = 1
     """how many scales the image is judged on, each at half the size of the one before"""
-    shared_layers: int = 0
-    """how many of the last layers the two domains share (0: none; layers + 1: all)"""
     spectral_norm: bool = False
     """spectral normalization of every layer"""
     init: Init | None = None
     """how its weights are drawn (null: as model.init says)"""
+    weight: float = 1.0
+    """factor of its loss, beside loss.gan (CycleGAN and pix2pix: ½)"""
 
     def __post_init__(self) -> None:
         within("discriminator.width", self.width, 1, 4096)
         within("discriminator.layers", self.layers, 1, 10)
         within("discriminator.kernel", self.kernel, 3, 7)
+        if self.first_kernel is not None:
+            within("discriminator.first_kernel", self.first_kernel, 3, 9)
         at_least("discriminator.slope", self.slope, 0)
         within("discriminator.scales", self.scales, 1, 10)
-        within("discriminator.shared_layers", self.shared_layers, 0, self.layers + 1)
+        above_0("discriminator.weight", self.weight)
+        if self.spectral_norm and self.norm != "none":
+            raise ConfigError(f"discriminator.norm: expected none with discriminator.spectral_norm, got {self.norm}")
+
+    def options(self, *, padding: Padding, init: Init) -> dict[str, Any]:
+        """The networks' keyword arguments; padding and init of the model hold where there are none here."""
+        given = {name: value for name, value in asdict(self).items() if name not in ("weight", "pool")}
+        return given | {"padding": self.padding or padding, "init": self.init or init}
+
+    @property
+    def count(self) -> int:
+        """How many layers there are."""
+        return DiscriminatorLayers(kind=self.kind, layers=self.layers).count
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig(OneDiscriminatorConfig):
+    """The two discriminators; the defaults are those of UNIT's paper."""
+
+    shared_layers: int = 0
+    """how many of the last layers the two domains share (0: none; layers + 1, or + 2 of a patchgan: all)"""
+    pool: int | None = None
+    """how many earlier translations of each domain are kept, of which the discriminators judge some in place of the
+    step's own (null: none; CycleGAN: 50)"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        within("discriminator.shared_layers", self.shared_layers, 0, self.count)
+        if self.pool is not None:
+            within("discriminator.pool", self.pool, 1, 10_000)
 
 
 @dataclass(frozen=True)
@@ -111,6 +153,12 @@ class TranslationMethod(Method[TranslationBatch]):
         return columns
 
 
+def check_pool(pool: int | None, batch_size: int) -> None:
+    """Raise ConfigError for a pool that is smaller than a batch."""
+    if pool is not None and pool < batch_size:
+        raise ConfigError(f"discriminator.pool: expected at least train.batch_size {batch_size}, got {pool}")
+
+
 def discriminator_phase(
     discriminators: nn.Module,
     real: tuple[Tensor, Tensor],
@@ -137,8 +185,15 @@ def check_size(networks: Iterable[nn.Module], images: TranslatedImages) -> None:
     """
     size = images.size
     x_a, x_b = (torch.empty(1, images.channels(domain), size, size, device="meta") for domain in "ab")
-    try:
+    with refusing_size(size):
         for network in networks:
-            copy.deepcopy(network).to("meta")(x_a, x_b)
+            copy.deepcopy(network).to("meta").eval()(x_a, x_b)
+
+
+@contextmanager
+def refusing_size(size: int) -> Iterator[None]:
+    """Turn what networks raise for images that are too small into a ConfigError."""
+    try:
+        yield
     except (RuntimeError, ValueError) as error:
         raise ConfigError(f"data.size: {size} is too small for these networks ({error})") from error

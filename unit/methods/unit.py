@@ -8,7 +8,7 @@ and b exchanged. λ0 … λ4 are the paper's weights. L1 and μ² are averaged o
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -24,10 +24,12 @@ from unit.data.two_domains import TranslationBatch
 from unit.losses.gan import GanKind, generator_loss
 from unit.losses.perceptual import MIN_SIZE, PerceptualDistance
 from unit.methods.base import Phase, detached, sum_terms
+from unit.methods.image_pool import ImagePool
 from unit.methods.translation import (
     DiscriminatorConfig,
     TranslationConfig,
     TranslationMethod,
+    check_pool,
     check_size,
     discriminator_phase,
 )
@@ -42,6 +44,7 @@ from unit.models.unit import (
     UnitTranslatorConfig,
 )
 from unit.networks.discriminator import Discriminators, code_discriminator
+from unit.networks.dropout import dropping
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,16 @@ class LossConfig:
     """in place of λ1 and λ3 with model.regularizer adversarial: weight of fooling the codes' discriminator"""
     perceptual: float = 0.0
     """weight of the domain-invariant VGG16 distance between an image and its translation"""
+    identity: float = 0.0
+    """weight of the identity: that an image of the target domain is translated to itself (L1 averaged over all
+    elements; CycleGAN: 5)"""
+    fresh_noise: bool = False
+    """the discriminators judge translations of codes with noise of its own, which costs one more pass; else those that
+    the translator's step is about"""
 
     def __post_init__(self) -> None:
-        for name in ("gan", "kl", "reconstruction", "cycle_kl", "cycle", "mmd", "code_gan", "perceptual"):
+        weights = ("gan", "kl", "reconstruction", "cycle_kl", "cycle", "mmd", "code_gan", "perceptual", "identity")
+        for name in weights:
             at_least(f"loss.{name}", getattr(self, name), 0)
         if self.gan == self.reconstruction == self.cycle == 0:
             raise ConfigError(
@@ -92,11 +102,22 @@ class UnitConfig(TranslationConfig):
                 f"data.size: expected a multiple of {self.model.stride} for model.downsamplings "
                 f"{self.model.downsamplings}, got {data.size}"
             )
-        if data.channels != data.channels_of_b and self.discriminator.shared_layers > self.discriminator.layers:
+        if data.channels != data.channels_of_b and self.discriminator.shared_layers == self.discriminator.count:
             raise ConfigError(
-                f"discriminator.shared_layers: expected at most {self.discriminator.layers} where the domains have "
+                f"discriminator.shared_layers: expected at most {self.discriminator.count - 1} where the domains have "
                 f"{data.channels} and {data.channels_of_b} channels, got {self.discriminator.shared_layers}"
             )
+        if data.channels != data.channels_of_b and self.loss.identity:
+            raise ConfigError(
+                f"loss.identity: expected 0 for domains of {data.channels} and {data.channels_of_b} channels, got "
+                f"{self.loss.identity}"
+            )
+        if self.loss.fresh_noise and POSTERIORS[self.model.regularizer] == "deterministic":
+            raise ConfigError(
+                "loss.fresh_noise: expected a model.regularizer whose codes have noise (kl or kl_learned), got "
+                f"{self.model.regularizer}"
+            )
+        check_pool(self.discriminator.pool, self.train.batch_size)
         if self.loss.perceptual and data.size < MIN_SIZE:
             raise ConfigError(f"data.size: loss.perceptual needs at least {MIN_SIZE}, got {data.size}")
 
@@ -107,8 +128,7 @@ def build(config: UnitConfig) -> tuple[UnitTranslator, Discriminators]:
     return UnitTranslator(UnitTranslatorConfig(images, model)), Discriminators(
         images.channels_a,
         images.channels_b,
-        padding=model.padding,
-        **asdict(config.discriminator) | {"init": config.discriminator.init or model.init},
+        **config.discriminator.options(padding=model.padding, init=model.init),
     )
 
 
@@ -144,6 +164,8 @@ class Unit(TranslationMethod):
     where an adversary regularizes them."""
 
     Config = UnitConfig
+    generators_first: ClassVar[bool] = False
+    """whether the translator takes its step before the discriminators"""
 
     def __init__(self, config: UnitConfig, batches: Batches[Any, TranslationBatch]) -> None:
         super().__init__(config, batches)
@@ -161,7 +183,15 @@ class Unit(TranslationMethod):
             reconstruction=loss.reconstruction > 0,
             cycle_code=self.regularizer.cycle_weight > 0,
             cycle=loss.cycle > 0,
+            identity=loss.identity > 0,
         )
+        self.pools: dict[str, ImagePool] = {}
+        if loss.gan and config.discriminator.pool is not None:
+            size = config.data.size
+            for domain in ("a", "b"):
+                pool = ImagePool(config.discriminator.pool, (config.images.channels(domain), size, size), domain)
+                self.state.add_module(f"pool_{domain}", pool)
+                self.pools[domain] = pool
         self.perceptual: PerceptualDistance | None = None
 
     @classmethod
@@ -177,39 +207,79 @@ class Unit(TranslationMethod):
 
     def sample_columns(self, model: UnitTranslator, x_a: Tensor, x_b: Tensor) -> list[Tensor]:
         """x_a, x_aa, x_ab, x_aba and x_b, x_bb, x_ba, x_bab: an image, its reconstruction, its translation and the
-        translation brought back."""
+        translation brought back; without reconstructions where none are trained."""
         out = model(x_a, x_b)
+        if not self.streams.reconstruction:
+            return [x_a, out.x_ab, out.x_aba, x_b, out.x_ba, out.x_bab]
         return [x_a, out.x_aa, out.x_ab, out.x_aba, x_b, out.x_bb, out.x_ba, out.x_bab]
 
-    def noise(self, batch: TranslationBatch) -> Noise | None:
+    def noise(self, batch: TranslationBatch, purpose: str = "latent") -> Noise | None:
         """The step's latent noise, a function of (seed, code, step, position); none where codes are deterministic."""
         if self.regularizer.posterior == "deterministic":
             return None
         shape = self.translator.code_shape(batch.x_a)
-        return Noise(*(batch.normals(shape, "latent", code) for code in Noise._fields))
+        return Noise(*(batch.normals(shape, purpose, code) for code in Noise._fields))
+
+    def translations(
+        self, wrapped: Mapping[str, nn.Module], batch: TranslationBatch, streams: Streams, *, fresh: bool = False
+    ) -> Translations:
+        """One pass through the translator; `fresh`: with noise that only the discriminators' step sees."""
+        with dropping(self.translator, batch.masks("fresh" if fresh else "translator")):
+            noise = self.noise(batch, "fresh" if fresh else "latent")
+            out: Translations = wrapped["translator"](batch.x_a, batch.x_b, noise, streams)
+        return out
+
+    def judged(self, wrapped: Mapping[str, nn.Module], batch: TranslationBatch) -> Translations:
+        """What the discriminators' step is about, in a pass of its own, without gradients."""
+        cycle_code = self.streams.cycle_code and "code_discriminator" in self.networks
+        streams = TRANSLATIONS_ALONE._replace(cycle_code=cycle_code)
+        with torch.no_grad():
+            return self.translations(wrapped, batch, streams, fresh=self.loss.fresh_noise)
 
     def phases(self, wrapped: Mapping[str, nn.Module], batch: TranslationBatch, *, recompute: bool) -> Iterator[Phase]:
-        """One D step on the detached translations, one of the codes' discriminator, then one E+G step."""
-        noise = self.noise(batch)
+        """One D step on the detached translations, one of the codes' discriminator, then one E+G step; or, with
+        `generators_first`, E+G before the others."""
         adversaries = [network for name, network in self.networks.items() if name != "translator"]
-        if adversaries:
-            with torch.set_grad_enabled(not recompute):
-                cycle_code = self.streams.cycle_code and "code_discriminator" in self.networks
-                streams = TRANSLATIONS_ALONE._replace(cycle_code=cycle_code) if recompute else self.streams
-                out = wrapped["translator"](batch.x_a, batch.x_b, noise, streams)
-            for network in adversaries:
-                network.requires_grad_(True)
-        if "discriminators" in self.networks:
-            real, fake = (batch.x_a, batch.x_b), (out.x_ba, out.x_ab)
-            kind, weight = self.loss.gan_kind, self.loss.gan
-            yield discriminator_phase(wrapped["discriminators"], real, fake, kind=kind, weight=weight)
-        if "code_discriminator" in self.networks:
-            yield self.code_discriminator_phase(wrapped["code_discriminator"], batch, out)
-        if recompute or not adversaries:
-            out = wrapped["translator"](batch.x_a, batch.x_b, noise, self.streams)
+        apart = recompute or self.loss.fresh_noise
+        out: Translations | None = None
+        if adversaries and not self.generators_first:
+            out = self.judged(wrapped, batch) if apart else self.translations(wrapped, batch, self.streams)
+            yield from self.adversaries_phases(wrapped, batch, out)
+        if out is None or apart:
+            out = self.translations(wrapped, batch, self.streams)
         for network in adversaries:
             network.requires_grad_(False)
         yield self.translator_phase(batch, out)
+        if adversaries and self.generators_first:
+            out = self.judged(wrapped, batch) if self.loss.fresh_noise else out
+            yield from self.adversaries_phases(wrapped, batch, out)
+
+    def adversaries_phases(
+        self, wrapped: Mapping[str, nn.Module], batch: TranslationBatch, out: Translations
+    ) -> Iterator[Phase]:
+        """The steps of the discriminators on the translations, detached, or on a pool's, and of the codes'
+        discriminator."""
+        if "discriminators" in self.networks:
+            self.discriminators.requires_grad_(True)
+            real, fake = (batch.x_a, batch.x_b), (self.pooled("a", out.x_ba, batch), self.pooled("b", out.x_ab, batch))
+            kind, weight = self.loss.gan_kind, self.loss.gan * self.config.discriminator.weight
+            yield discriminator_phase(wrapped["discriminators"], real, fake, kind=kind, weight=weight)
+        if "code_discriminator" in self.networks:
+            self.networks["code_discriminator"].requires_grad_(True)
+            yield self.code_discriminator_phase(wrapped["code_discriminator"], batch, out)
+
+    def pooled(self, domain: str, x: Tensor, batch: TranslationBatch) -> Tensor:
+        """What the domain's discriminator judges in place of the translations x: of a pool some earlier ones."""
+        if domain not in self.pools:
+            return x
+        return self.pools[domain].exchange(
+            x,
+            seed=batch.seed,
+            step=batch.step,
+            positions=batch.positions,
+            batch_size=self.config.train.batch_size,
+            gather=self.gather,
+        )
 
     def code_discriminator_phase(self, network: nn.Module, batch: TranslationBatch, out: Translations) -> Phase:
         """Samples of N(0, I) against codes, place by place, in one pass."""
@@ -251,6 +321,9 @@ class Unit(TranslationMethod):
             yield regularizer.cycle_weight, {f"cycle_{name[:-1]}": value for name, value in terms.items()}
         if out.x_aba is not None and out.x_bab is not None:
             yield loss.cycle, {"cycle_a": l1_loss(out.x_aba, batch.x_a), "cycle_b": l1_loss(out.x_bab, batch.x_b)}
+        if out.same_a is not None and out.same_b is not None:
+            same = {"identity_a": l1_loss(out.same_a, batch.x_a), "identity_b": l1_loss(out.same_b, batch.x_b)}
+            yield loss.identity, same
         if self.perceptual is not None:
             yield (
                 loss.perceptual,

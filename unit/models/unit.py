@@ -63,8 +63,8 @@ class UnitModelConfig:
     """what lies beyond the border"""
     down_padding: Padding | None = None
     """the same for convolutions of stride 2 (null: as padding says)"""
-    bias: bool | None = None
-    """biases in all convolutions, or (null) in those that no instance norm follows, which would subtract them"""
+    bias: Literal["auto", "always"] = "auto"
+    """biases of convolutions: auto, where no instance norm follows, which would subtract them; or always"""
     dropout: float = 0.0
     """probability with which each number that a residual block adds is dropped in training (the release's street
     scenes: 0.5)"""
@@ -165,7 +165,11 @@ class UnitTranslator(ImageTranslator, name="unit"):
         posterior = POSTERIORS[model.regularizer]
         variance = [WithVariance(code)] if posterior == "gaussian" and shared else []
         shared_g = min(shared, model.blocks_of_generator)
-        more: Any = {"padding": model.padding, "bias": model.bias, "dropout": model.dropout}
+        more: Any = {
+            "padding": model.padding,
+            "bias": True if model.bias == "always" else None,
+            "dropout": model.dropout,
+        }
         high_e = torch.nn.Sequential(*residual_blocks(shared, code, **more), *variance)
         high_g = residual_blocks(shared_g, code, **more)
 

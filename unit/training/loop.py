@@ -1,7 +1,7 @@
 """The training loop: batch → phases → schedule → average → log → samples → checkpoint."""
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -150,7 +150,8 @@ def train_locked(config: Config, run: Path, lock: RunLock, beginning: Beginning)
                 if saving or sampling:
                     check_finite(method.networks, state.step)
                 if sampling and main:
-                    grid = method.samples(finished, batches, device)
+                    with evaluating(finished):
+                        grid = method.samples(finished, batches, device)
                     write_samples(run, state.step, grid)
                     log.show(state.step, grid)
                 if (saving or sampling) and main:
@@ -197,12 +198,25 @@ def set_up(config: Config, accelerator: Accelerator, domains: Domains | None) ->
     torch.use_deterministic_algorithms(config.train.deterministic)
     torch.manual_seed(config.run.seed)
     method = kind(config, batches)
+    method.gather = accelerator.gather
     method.to(device)
     for network in method.networks.values():
         network.to(device)
         if device.type == "cuda":  # on a CPU torch 2.15's instance norm of one image has wrong gradients then
             network.to(memory_format=torch.channels_last)
     return batches, method
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Within this context the model is one that is evaluated: without dropout, with its running statistics."""
+    training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, wanted in training.items():
+            module.training = wanted
 
 
 def write_samples(run: Path, step: int, grid: Grid) -> None:

@@ -3,6 +3,7 @@
 Every network is called through its wrapper where its gradients are wanted, so that all processes take the same step.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any, TypeVar
@@ -10,12 +11,14 @@ from typing import Any, TypeVar
 import torch
 from accelerate import Accelerator
 from torch import nn
+from torch.nn.utils.parametrize import ParametrizationList
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from unit.config.base import Config
 from unit.data.batches import Batches
 from unit.methods.base import Method, Phase
+from unit.networks.norms import RunningStatistics
 from unit.training.signals import prepare_worker
 
 B = TypeVar("B")
@@ -40,10 +43,13 @@ def training_step(
     streams = [method.phases(wrapped, batch, recompute=len(micro_batches) > 1) for batch in micro_batches]
 
     def advance_norms(wanted: bool) -> None:
-        """Spectral norm advances once per phase, not once per micro-batch, and not in a rehearsal."""
+        """Spectral norm and running statistics advance once per phase, not once per micro-batch, and not in a
+        rehearsal."""
         if len(micro_batches) > 1 or rehearsal:
             for network in wrapped.values():
-                network.train(wanted)
+                for module in network.modules():
+                    if isinstance(module, ParametrizationList | RunningStatistics):
+                        module.train(wanted)
 
     while True:
         phases: list[Phase] = []
@@ -80,9 +86,13 @@ def rehearse(
     processes sum up depends on the place in a bucket: so the first step of a training that goes on would differ by
     rounding from that of one that was not broken off.
     """
-    if accelerator.num_processes > 2:
-        for _ in training_step(method, wrapped, micro_batches, accelerator, optimizers, rehearsal=True):
+    if accelerator.num_processes <= 2:
+        return
+    state = copy.deepcopy(method.state.state_dict())
+    for batches in zip(*(method.rehearsed(batch) for batch in micro_batches), strict=True):
+        for _ in training_step(method, wrapped, list(batches), accelerator, optimizers, rehearsal=True):
             pass
+    method.state.load_state_dict(state)
 
 
 def iterate_micro_batches(
