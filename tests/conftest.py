@@ -70,3 +70,11 @@ def run_command() -> Command:
         return Said(code, out.getvalue(), err.getvalue())
 
     return answer
+
+
+@pytest.fixture(scope="session")
+def translator_run(tiny: Tiny, run_command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of UNIT's, of one step."""
+    folder = tmp_path_factory.mktemp("translator") / "run"
+    assert run_command("train", *tiny(folder, "--train.steps", "1")).code == 0
+    return folder

@@ -53,6 +53,9 @@ METHODS: dict[str, dict[str, Any]] = {
     "vae": {},
     "vae denoising": {"method": "vae", "model.noise": 0.3, "model.likelihood": "laplace"},
     "vae conv": {"method": "vae", "model.architecture": "conv", "model.likelihood": "gaussian"},
+    "vae strided": {
+        "method": "vae", "model.architecture": "strided", "model.width": 2, "model.likelihood": "gaussian",
+    },
     "cvae": {},
     "m1": LABELED | {"model.classifier": [8]},
     "m2": LABELED | {"model.noise": 0.2},

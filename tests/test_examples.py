@@ -16,6 +16,8 @@ from PIL import Image
 import unit
 from unit.cli.train import train
 from unit.inference.translator import Translator
+from unit.models.autoencoder import ImageShape, NetsConfig, autoencoder
+from unit.models.folder import save_model
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = {
@@ -27,12 +29,17 @@ TINY = {
 
 @pytest.fixture
 def desk(toys: Path, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with what the examples name: runs/maps, mine/, photos/ and photo.jpg; trainings are tiny."""
+    """The current folder, with what the examples name: runs/maps, runs/mnist_vae, mine/, photos/, digits/, photo.jpg;
+    trainings are tiny."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").symlink_to(toys)
     (tmp_path / "photos").symlink_to(toys / "testA")
     Image.new("RGB", (48, 36), (90, 140, 60)).save("photo.jpg")
     assert train(tiny(Path("runs/maps"), "--train.steps", "1")) == 0
+    save_model(Path("runs/mnist_vae"), autoencoder(NetsConfig(), ImageShape()), step=1)
+    for name in ("one", "two"):
+        (tmp_path / "digits").mkdir(exist_ok=True)
+        Image.new("L", (28, 28), 99).save(f"digits/{name}.png")
     real = unit.train
 
     def train_quickly(config: str, keys: dict[str, Any]) -> Path:
@@ -43,7 +50,10 @@ def desk(toys: Path, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return tmp_path
 
 
-@pytest.mark.parametrize("function", [unit.load, unit.train, unit.translate, unit.evaluate, Translator.__call__])
+PUBLIC = [unit.encode, unit.evaluate, unit.load, unit.sample, unit.train, unit.translate, Translator.__call__]
+
+
+@pytest.mark.parametrize("function", PUBLIC)
 def test_the_examples_of_the_public_functions(desk: Path, function: Callable[..., Any]) -> None:
     said = function.__doc__ or ""
     assert all(f"\n    {part}:" in said or f"\n        {part}:" in said for part in ("Args", "Returns", "Raises"))
@@ -55,7 +65,7 @@ def test_the_examples_of_the_public_functions(desk: Path, function: Callable[...
 
 
 def test_every_public_name_is_among_them() -> None:
-    assert unit.__all__ == ["evaluate", "load", "train", "translate"]
+    assert unit.__all__ == ["encode", "evaluate", "load", "sample", "train", "translate"]
 
 
 def test_the_python_of_the_readme(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,17 +5,21 @@ from typing import TYPE_CHECKING, Any
 from unit.registry import look_up
 
 __version__ = "0.2.0"
-__all__ = ["evaluate", "load", "train", "translate"]
+__all__ = ["encode", "evaluate", "load", "sample", "train", "translate"]
 
 if TYPE_CHECKING:
     from unit.api import train
     from unit.evaluation.evaluate import evaluate
+    from unit.inference.codes import encode
     from unit.inference.folder import translate
+    from unit.inference.samples import sample
     from unit.inference.translator import load
 
 _PUBLIC = {
+    "encode": "unit.inference.codes:encode",
     "evaluate": "unit.evaluation.evaluate:evaluate",
     "load": "unit.inference.translator:load",
+    "sample": "unit.inference.samples:sample",
     "train": "unit.api:train",
     "translate": "unit.inference.folder:translate",
 }

@@ -11,7 +11,7 @@ from PIL import Image
 
 from unit.config.data import Channels, ImagesConfig
 from unit.data.batches import DataError
-from unit.data.one_domain import Split, detect_source, open_images
+from unit.data.one_domain import Split, detect_source, list_splits, open_images
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,34 @@ def test_images_of_one_folder_have_no_labels(tmp_path: Path) -> None:
     train = open_images(ImagesConfig(root=str(root), held_out=1), "train")
     assert train.labels is None and train.classes == 0 and len(train) == 3
     assert len(open_images(ImagesConfig(root=str(root), held_out=1), "held_out")) == 1
-    assert refusal(ImagesConfig(root=str(root)), "test") == f"{root}: no test images; expected them in {root}/test"
+    said = refusal(ImagesConfig(root=str(root)), "test")
+    assert said == f"{root}: no test images; expected them in {root}/test, or some set aside by data.held_out"
+
+
+def test_of_two_domains_each_is_a_class(tmp_path: Path) -> None:
+    root = written(tmp_path / "own", trainA=3, trainB=2, testA=1, testB=2)
+    config = ImagesConfig(root=str(root))
+    train, test = open_images(config, "train"), open_images(config, "test")
+    assert (train.classes, test.classes) == (2, 2)
+    assert train.class_labels.tolist() == [0, 0, 0, 1, 1] and test.class_labels.tolist() == [0, 1, 1]
+    assert [tuple(image[:, 5, 5].tolist()) for image in train.tensor[2:4]] == [(0, 20, 200), (10, 0, 200)]
+    assert list_splits(config) == ["test", "train"]
+
+
+def test_images_of_every_class_are_held_out(tmp_path: Path) -> None:
+    """Though their names would have the last class's held out alone."""
+    root = written(tmp_path / "own", cat=20, dog=20)
+    config = ImagesConfig(root=str(root), held_out=10)
+    train, held_out = open_images(config, "train"), open_images(config, "held_out")
+    assert set(held_out.class_labels.tolist()) == {0, 1} and not set(train.names) & set(held_out.names)
+    assert len({*train.names, *held_out.names}) == 40
+    for part in (train, held_out):
+        assert all((name[:3] == "dog") == bool(y) for name, y in zip(part.names, part.class_labels, strict=True))
+    assert list_splits(config) == ["held_out", "train"]
+
+
+def test_digits_have_test_images(mnist: Path) -> None:
+    assert list_splits(ImagesConfig(root=str(mnist), held_out=3)) == ["test", "held_out", "train"]
 
 
 def test_images_are_scaled_and_cropped_to_the_size_and_channels_asked_for(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ FIGURES: dict[str, dict[str, list[str]]] = {
     "vae": {"bound": [*BOUND, "entropy of the images"]},
     "vae denoising": {"bound": ["squared error of the noisy images", "squared error, denoised", *BOUND]},
     "vae conv": {"bound": BOUND},
+    "vae strided": {"bound": BOUND},
     "cvae": {"bound": [*BOUND, "entropy of the images"]},
     "m1": {"bound": [*BOUND, "entropy of the images"], "error": ["error"]},
     "m2": {"error": ["error"]},

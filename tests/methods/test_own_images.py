@@ -22,6 +22,7 @@ no_flushing = pytest.fixture(without_flushing, scope="module", autouse=True)
 THREE_CLASSES: dict[str, dict[str, Any]] = {
     "vae": {},
     "vae conv": {"data.size": 16},
+    "vae strided": {"data.size": 20},
     "cvae": {},
     "m1": {"data.labeled": 3},
     "m2": {"data.labeled": 6},

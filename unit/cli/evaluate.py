@@ -36,8 +36,8 @@ def evaluate(arguments: list[str]) -> int:
     add(
         "--split",
         choices=("test", "held_out"),
-        default="test",
-        help="of an autoencoder: the test images, or the training images that data.held_out set aside",
+        help="of an autoencoder: the test images, or the training images that data.held_out set aside (default: the "
+        "first of these that there are)",
     )
     add("--grid", metavar="FILE", help="of maps: write a picture of inputs, translations and truths")
     if option(arguments, "--metrics") == "list":

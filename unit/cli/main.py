@@ -11,6 +11,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data": ("unit.cli.data:data", "prepare a data set: download it, take a local copy, or draw the toy maps"),
     "train": ("unit.cli.train:train", "train with a config, or go on with a run"),
     "translate": ("unit.cli.translate:translate", "translate a folder of images, or one image"),
+    "sample": ("unit.cli.sample:sample", "draw images from an autoencoder's prior"),
+    "encode": ("unit.cli.encode:encode", "the codes of a folder of images, as an array"),
     "evaluate": ("unit.cli.evaluate:evaluate", "a model's figures on images that it has not seen"),
     "plot": ("unit.cli.plot:plot", "a model's pictures"),
     "config": ("unit.cli.config:config", "list the configs that come with unit, or show one"),

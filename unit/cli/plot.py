@@ -21,6 +21,11 @@ def plot(arguments: list[str]) -> int:
         help="of a translator: scale images to a shorter side of N pixels, or keep for their own sizes (default: as in "
         "training)",
     )
+    add(
+        "--split",
+        choices=("test", "held_out", "train"),
+        help="of an autoencoder: which images (default: the first of these that there are)",
+    )
     add("--overwrite", action="store_true", help="replace pictures that are there")
     options = parse(command, arguments)
     if isinstance(options, int):
@@ -31,7 +36,12 @@ def plot(arguments: list[str]) -> int:
 
         output = Path(options.model) / "plots" if options.output is None else Path(options.output)
         paths = write_pictures(
-            options.model, output, root=options.root, resize=options.resize, overwrite=options.overwrite
+            options.model,
+            output,
+            root=options.root,
+            resize=options.resize,
+            split=options.split,
+            overwrite=options.overwrite,
         )
         print(*paths, sep="\n")
         return 0

@@ -69,7 +69,7 @@ class ImagesConfig:
     """what lies in root: MNIST's files, USPS's, or images; auto looks, and takes an empty root for MNIST's"""
     root: str = free_at_resume("datasets/mnist", path=True)
     """folder of MNIST's four idx files (gzipped or not), of usps.h5, or of images: train/ and test/ or the images
-    themselves, in a folder for each class or in none"""
+    themselves, in a folder for each class or in none; or trainA, trainB, testA and testB, two classes"""
     size: int | None = None
     """side of the images, in pixels; those of a folder are scaled to it and cropped square (null: 28 for MNIST, 16 for
     USPS, 32 for a folder)"""
@@ -78,7 +78,8 @@ class ImagesConfig:
     download: bool = free_at_resume(True)
     """get MNIST into root where it is not there"""
     held_out: int = 0
-    """how many of the last training images are set aside, to choose hyper-parameters on (evaluate --split held_out)"""
+    """how many training images are set aside, to choose hyper-parameters on (evaluate --split held_out): the last ones,
+    or of a folder, whose images are in the order of their names, some drawn at random"""
 
     def __post_init__(self) -> None:
         at_least("data.held_out", self.held_out, 0)

@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 
+from unit import draws
 from unit.config.data import SIZES, ImagesConfig
 from unit.data.batches import DataError
 from unit.data.decoding import Decoded
@@ -69,22 +70,42 @@ def open_digits(config: ImagesConfig, source: Source, part: Literal["train", "te
     return array_domain(images, digits.labels, names=[str(i) for i in range(len(images))], classes=10)
 
 
-def open_folder(config: ImagesConfig, part: Literal["train", "test"]) -> Domain:
-    """Images of root/train or root/test, or of root itself for training; a folder below for each class, or none."""
+def list_splits(config: ImagesConfig) -> list[Split]:
+    """The splits that the data has, those that were not trained on first."""
     root = Path(config.root).expanduser()
-    folder = root / part
-    if not folder.is_dir():
-        if part == "test":
-            raise DataError(f"{root}: no test images; expected them in {folder}")
-        folder = root
+    tested = detect_source(config) != "folder" or bool(split_folders(root, "test"))
+    splits: dict[Split, bool] = {"test": tested, "held_out": config.held_out > 0, "train": True}
+    return [split for split, there in splits.items() if there]
+
+
+def split_folders(root: Path, part: Literal["train", "test"]) -> list[Path]:
+    """Where a split's images lie, where they are there: root/train, or, of two domains, root/trainA and root/trainB."""
+    if (root / part).is_dir():
+        return [root / part]
+    both = [root / f"{part}{domain}" for domain in "AB"]
+    return both if all(folder.is_dir() for folder in both) else []
+
+
+def open_folder(config: ImagesConfig, part: Literal["train", "test"]) -> Domain:
+    """Images of root/train or root/test, or of root itself for training; a folder below for each class, or none. Of two
+    domains, trainA and trainB, each is a class."""
+    root = Path(config.root).expanduser()
+    folders = split_folders(root, part)
+    if not folders and part == "test":
+        raise DataError(f"{root}: no test images; expected them in {root / part}, or some set aside by data.held_out")
     size, channels = config.size or SIZES["folder"], config.channels or 3
-    found = domain_of_files(str(folder), Square(Reader(channels, size, size)), budget=float("inf"))
+    sources = list(map(str, folders or [root]))
+    found = domain_of_files(sources, Square(Reader(channels, size, size)), budget=float("inf"))
     assert isinstance(found.images, list)
-    classes = class_names(root / "train" if (root / "train").is_dir() else root)
-    labels = torch.tensor([find_class(name, classes, folder) for name in found.names]) if classes else None
-    return array_domain(
-        torch.stack(found.images), labels, names=found.names, classes=len(classes), complaints=found.complaints
-    )
+    # Images of several folders have names that begin with their folder's number.
+    classes = ["0", "1"] if len(folders) > 1 else class_names((split_folders(root, "train") or [root])[0])
+    labels = torch.tensor([find_class(name, classes, Path(sources[0])) for name in found.names]) if classes else None
+    images, names = torch.stack(found.images), found.names
+    if part == "train" and config.held_out:  # which are to be of every class
+        order = draws.permutation(len(images), 0, "held out")
+        images, names = images[order], [names[i] for i in order]
+        labels = None if labels is None else labels[order]
+    return array_domain(images, labels, names=names, classes=len(classes), complaints=found.complaints)
 
 
 def class_names(folder: Path) -> list[str]:

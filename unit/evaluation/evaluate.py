@@ -4,21 +4,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from unit import weights
 from unit.config.base import ConfigError
 from unit.config.data import ImagesConfig, TwoDomainsConfig
 from unit.config.files import load
-from unit.data.one_domain import open_images
+from unit.data.one_domain import Split, list_splits, open_images
 from unit.evaluation import METRICS
 from unit.evaluation.metric import Figures, Metric
 from unit.evaluation.sets import EvaluationSet, ImageSet, TranslationSet
 from unit.models.base import ImageTranslator, Model, Resize
 from unit.models.folder import load_model
 from unit.registry import look_up
-
-Split = Literal["test", "held_out"]
 
 
 def evaluate(
@@ -27,7 +25,7 @@ def evaluate(
     metrics: Sequence[str] | None = None,
     root: str | Path | None = None,
     resize: Resize = None,
-    split: Split = "test",
+    split: Split | None = None,
     seed: int = 0,
 ) -> dict[str, Figures]:
     """A model's figures on images that it has not seen; they are written to its evaluation.json, too.
@@ -39,7 +37,8 @@ def evaluate(
             testB (and trainA and trainB, for the classifier).
         resize: of a translator: scale images to this shorter side; by default to that of its training, if any; "keep"
             keeps their sizes.
-        split: of an autoencoder: the test images, or the training images that data.held_out set aside.
+        split: of an autoencoder: the test images, or the training images that data.held_out set aside; by default the
+            first of these that there are.
         seed: of whatever a metric draws.
 
     Returns:
@@ -91,16 +90,21 @@ def open_set(
     *,
     root: str | Path | None = None,
     resize: Resize = None,
-    split: Split = "test",
+    split: Split | None = None,
     seed: int = 0,
+    unseen: bool = True,
 ) -> EvaluationSet:
-    """The model and the images that it is evaluated on; raises what `evaluate` does."""
+    """The model and the images that it is evaluated on; raises what `evaluate` does. Where there are no others,
+    `unseen` refuses those that it was trained on."""
     model = load_model(folder)
     run = run_of(folder)
     if isinstance(model, ImageTranslator):
         place = translator_root(run) if root is None else Path(root)
         return TranslationSet(model, place, resize=resize, seed=seed, run=run)
     data = images_config(model, run, root)
+    if split is None:
+        there = list_splits(data)
+        split = "test" if unseen and there == ["train"] else there[0]  # which is refused
     return ImageSet(model, open_images(data, split), open_images(data, "train"))
 
 

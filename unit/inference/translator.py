@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from unit.data.decoding import Decoded, decode_image, decode_picture, turn_upright
 from unit.data.images import to_float, to_uint8, with_alpha
@@ -32,10 +32,7 @@ class Translator:
 
     def to(self, device: torch.device | str) -> "Translator":
         """Move the model; raises ValueError for a device that there is not."""
-        try:
-            self.model.to(device)
-        except (RuntimeError, AssertionError) as error:  # torch knows no such device, or was built without it
-            raise ValueError(f"device {device}: {str(error).splitlines()[0]}") from error
+        move(self.model, device)
         return self
 
     def __call__(self, image: Any, direction: Direction = "a2b", *, cycle: bool = False) -> Any:
@@ -187,9 +184,20 @@ def load(folder: str | Path, *, device: torch.device | str | None = None) -> Tra
     Example:
         >>> unit.load("runs/maps")("photo.jpg").save("map.png")
     """
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Translator(load_translator(folder)).to(device)
+    return Translator(load_translator(folder)).to(device or default_device())
+
+
+def default_device() -> str:
+    """A GPU where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def move(model: nn.Module, device: torch.device | str) -> None:
+    """Move a model; raises ValueError for a device that there is not."""
+    try:
+        model.to(device)
+    except (RuntimeError, AssertionError) as error:  # torch knows no such device, or was built without it
+        raise ValueError(f"device {device}: {str(error).splitlines()[0]}") from error
 
 
 def pad(x: Tensor, stride: int) -> Tensor:

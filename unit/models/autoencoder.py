@@ -17,6 +17,7 @@ from unit.core.prior import Prior, PriorKind, build_prior
 from unit.data.images import from_intensity, to_intensity
 from unit.models.base import Model
 from unit.networks.codes import Activation, Centered, conv_decoder, conv_encoder, mlp, one_hot
+from unit.networks.strided import halvings, strided_decoder, strided_encoder
 
 Labels = Literal["none", "decoder", "both"]
 
@@ -48,8 +49,11 @@ class ImageShape:
 class NetsConfig:
     """An encoder and a decoder that mirror each other."""
 
-    architecture: Literal["mlp", "conv"] = "mlp"
-    """multi-layer perceptrons, or small convolutional networks of fixed widths"""
+    architecture: Literal["mlp", "conv", "strided"] = "mlp"
+    """multi-layer perceptrons; small convolutional networks of fixed widths, for digits; or strided: convolutions of
+    kernel 5 and stride 2 down to 8 pixels and fewer, and a dense layer, for images of 16 pixels and more"""
+    width: int = 64
+    """of the strided networks: channels of the encoder's first convolution, by which all other widths go"""
     latent: int = 20
     """dimensions of the code"""
     hidden: tuple[int, ...] = (500, 500)
@@ -65,6 +69,7 @@ class NetsConfig:
 
     def __post_init__(self) -> None:
         within("model.latent", self.latent, 1, MAX_WIDTH)
+        within("model.width", self.width, 1, 4096)
         at_least("model.noise", self.noise, 0)
         above_0("model.scale", self.scale)
         check_widths("model.hidden", self.hidden)
@@ -131,8 +136,11 @@ class ImageAutoencoderConfig:
 
 def image_encoder(config: NetsConfig, images: ImageShape, n_out: int, *, conditions: int = 0) -> nn.Module:
     """(B, C, size, size), or flat with a condition behind it, → (B, n_out)."""
-    if config.architecture == "conv":
-        return conv_encoder(images.size, n_out, channels=images.channels)
+    match config.architecture:
+        case "conv":
+            return conv_encoder(images.size, n_out, channels=images.channels)
+        case "strided":
+            return strided_encoder(images.size, n_out, channels=images.channels, width=config.width)
     return mlp(images.pixels + conditions, config.hidden, n_out, config.activations)
 
 
@@ -147,11 +155,15 @@ def centered_encoder(config: NetsConfig, images: ImageShape, n_out: int) -> nn.S
 def image_decoder(config: NetsConfig, images: ImageShape, n_in: int) -> nn.Module:
     """(B, n_in) → (B, C, size, size): logits for the Bernoulli likelihood, else means in [0, 1]."""
     shape = (images.channels, images.size, images.size)
-    if config.architecture == "conv":
-        layers: list[nn.Module] = [conv_decoder(n_in, images.size, channels=images.channels)]
-    else:
-        hidden, activations = config.hidden[::-1], config.activations[::-1]
-        layers = [mlp(n_in, hidden, images.pixels, activations), nn.Unflatten(1, shape)]
+    layers: list[nn.Module]
+    match config.architecture:
+        case "conv":
+            layers = [conv_decoder(n_in, images.size, channels=images.channels)]
+        case "strided":
+            layers = [strided_decoder(n_in, images.size, channels=images.channels, width=config.width)]
+        case "mlp":
+            hidden, activations = config.hidden[::-1], config.activations[::-1]
+            layers = [mlp(n_in, hidden, images.pixels, activations), nn.Unflatten(1, shape)]
     return nn.Sequential(*layers, *([] if config.likelihood == "bernoulli" else [nn.Sigmoid()]))
 
 
@@ -159,6 +171,11 @@ def check_conv(config: NetsConfig, size: int) -> None:
     """Raise ConfigError for a size that the convolutional networks can't take."""
     if config.architecture == "conv" and size % 4:
         raise ConfigError(f"data.size: expected a multiple of 4 for model.architecture conv, got {size}")
+    if config.architecture == "strided" and not halvings(size):
+        raise ConfigError(
+            "data.size: for model.architecture strided expected one that can be halved to 8 pixels or fewer, such as "
+            f"28, 32, 48, 64, 96 or 128, got {size}"
+        )
 
 
 class ImageAutoencoder(Model, Autoencoder[nn.Module, nn.Module], name="autoencoder"):

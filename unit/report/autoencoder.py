@@ -59,7 +59,7 @@ Decode = Callable[[Tensor, Tensor], Tensor]
 
 
 def plot(model: Model, images: Domain, output: Path, *, overwrite: bool = False) -> list[Path]:
-    """Write the model's pictures into the folder `output`, and return their paths; `images` are the test images.
+    """Write the model's pictures into the folder `output`, and return their paths; `images` are those that are encoded.
 
     Raises FileExistsError, before anything is written, where one of them is there and `overwrite` is not set, and
     ValueError for a model without pictures.
@@ -255,7 +255,7 @@ def clouds(model: ImageAutoencoder, images: Domain) -> tuple[Cloud, Cloud]:
     of_prior = prior.sample(len(images), generator, labels)
     some = "" if prior.dimensions == 2 else f" (the first two of {prior.dimensions} dimensions)"
     return (
-        Cloud(f"codes of the test images{some}", over_all(model.code, images)[:, :2], images.class_labels),
+        Cloud(f"codes of the images{some}", over_all(model.code, images)[:, :2], images.class_labels),
         Cloud(f"samples of the prior{some}", of_prior[:, :2], labels),
     )
 
@@ -269,5 +269,5 @@ def points(model: CategoricalAutoencoder, images: Domain) -> Grid:
         code = model.code(x)
         return model.decoder.point(code.y, code.z)
 
-    cloud = Cloud("codes of the test images", over_all(point, images), images.class_labels)
+    cloud = Cloud("codes of the images", over_all(point, images), images.class_labels)
     return raster(scatter(cloud, names=class_names(images)))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from unit.data.one_domain import Split
 from unit.evaluation.evaluate import open_set
 from unit.evaluation.sets import TranslationSet
 from unit.models.base import Resize
@@ -15,6 +16,7 @@ def plot(
     *,
     root: str | Path | None = None,
     resize: Resize = None,
+    split: Split | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
     """Write the pictures of a model into a folder, each named after what it shows; returns their paths.
@@ -25,13 +27,15 @@ def plot(
         root: where the data lies; by default where the run's did.
         resize: of a translator: scale images to this shorter side; by default to that of its training, if any; "keep"
             keeps their sizes.
+        split: of an autoencoder: which images; by default the test images, or, without any, the training images that
+            data.held_out set aside, or those that it was trained on.
         overwrite: replace pictures that are there.
 
     Raises:
         FileExistsError: a picture is there and `overwrite` is not set.
         FileNotFoundError, ValueError: there is no model or no data, or the model has no pictures.
     """
-    images = open_set(Path(model), root=root, resize=resize)
+    images = open_set(Path(model), root=root, resize=resize, split=split, unseen=False)
     output = Path(output)
     if isinstance(images, TranslationSet):
         return plot_codes(images.model, images.root, output, resize=images.resize, overwrite=overwrite)
