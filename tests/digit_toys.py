@@ -91,6 +91,7 @@ METHODS: dict[str, dict[str, Any]] = {
         "model.normalized": True, "model.smoothness": 1.0, "model.warp": 0.1,
     } | DISCRIMINATOR,
     "aae_cluster heads": {"method": "aae_cluster", "model.categories": 4, "model.heads": 3.0} | DISCRIMINATOR,
+    "vae_gan": {"model.architecture": "strided", "model.width": 2, "model.group": 2, "model.layer": 2},
     "wae": {"model.group": 2} | DISCRIMINATOR,
     "wae adversarial": {"method": "wae", "model.regularizer": "adversarial", "model.noise": 0.2} | DISCRIMINATOR,
 }  # fmt: skip

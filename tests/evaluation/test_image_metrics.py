@@ -22,8 +22,8 @@ small = pytest.fixture(autouse=True)(in_small_parts)
 JUDGED = {"reconstruction", "codes", "parzen"}
 OF_METHODS = {
     "vae": {"bound"}, "cvae": {"bound"}, "m1": {"bound", "error"}, "m2": {"error"}, "m1m2": {"error"},
-    "aae": JUDGED, "wae": JUDGED, "aae_supervised": JUDGED - {"parzen"}, "aae_semi": {"error", "reconstruction"},
-    "aae_cluster": {"clusters", "reconstruction"},
+    "aae": JUDGED, "wae": JUDGED, "vae_gan": JUDGED, "aae_supervised": JUDGED - {"parzen"},
+    "aae_semi": {"error", "reconstruction"}, "aae_cluster": {"clusters", "reconstruction"},
 }  # fmt: skip
 OF_TRANSLATORS = {"maps", "classifier", "round_trip", "pairing"}
 

@@ -31,6 +31,7 @@ OPTIMIZERS = {
     "aae_cluster": [AUTOENCODER, DISCRIMINATOR, ENCODER, ENCODER],
     "aae_cluster smooth": [DISCRIMINATOR, AUTOENCODER],
     "aae_cluster balanced": [DISCRIMINATOR, AUTOENCODER],
+    "vae_gan": [DISCRIMINATOR, "decoder", ENCODER],
     "wae": [AUTOENCODER],
     "wae adversarial": [DISCRIMINATOR, AUTOENCODER],
 }

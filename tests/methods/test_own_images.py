@@ -32,6 +32,7 @@ THREE_CLASSES: dict[str, dict[str, Any]] = {
     "aae_semi": {"data.labeled": 3, "model.categories": 3},
     "aae_semi smooth": {"data.labeled": 3, "model.categories": 3},
     "aae_cluster balanced": {},
+    "vae_gan": {"data.size": 16},
     "wae": {},
 }
 """What differs from the smallest training on digits."""

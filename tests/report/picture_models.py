@@ -16,21 +16,23 @@ from unit.models.categorical import CategoricalAutoencoder, CategoricalAutoencod
 SIZE = 8
 TILE = 7 * SIZE + 2  # magnified to 56 pixels, and a gap of 2
 OF_AUTOENCODERS = {"reconstructions", "samples", "latent"}
+OF_UNLABELED = OF_AUTOENCODERS | {"attributes"}
+"""Whose decoder gets no label, though the images have them."""
 OF_LABELS = {"samples", "styles", "analogies"}
 MANIFOLDS = {f"manifold_of_{y}" for y in range(10)}
 
 PICTURES: dict[str, set[str]] = {
-    "vae of 1": OF_AUTOENCODERS - {"latent"},
-    "vae of 2": OF_AUTOENCODERS | {"manifold"},
-    "vae of 3": OF_AUTOENCODERS,
-    "denoising vae": OF_AUTOENCODERS | {"denoising"},
-    "conv": OF_AUTOENCODERS,
-    "aae": OF_AUTOENCODERS | {"manifold"},
-    "wae": OF_AUTOENCODERS,
+    "vae of 1": OF_UNLABELED - {"latent"},
+    "vae of 2": OF_UNLABELED | {"manifold"},
+    "vae of 3": OF_UNLABELED,
+    "denoising vae": OF_UNLABELED | {"denoising"},
+    "conv": OF_UNLABELED,
+    "aae": OF_UNLABELED | {"manifold"},
+    "wae": OF_UNLABELED,
     "cvae of 2": OF_AUTOENCODERS | OF_LABELS | MANIFOLDS,
     "cvae of 3": OF_AUTOENCODERS | OF_LABELS,
     "supervised aae": OF_AUTOENCODERS | OF_LABELS,
-    "m1": OF_AUTOENCODERS,
+    "m1": OF_UNLABELED,
     "m2": OF_LABELS,
     "m2 of 2": OF_LABELS | MANIFOLDS,
     "m1m2": OF_LABELS,

@@ -1,15 +1,28 @@
 """The pictures of an autoencoder: which a model has, how large they are, and what is left alone."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from picture_models import OF_AUTOENCODERS, OF_LABELS, PICTURES, SIZE, labeled, made, network, some_images, tiles
+from picture_models import (
+    OF_AUTOENCODERS,
+    OF_LABELS,
+    PICTURES,
+    SIZE,
+    labeled,
+    made,
+    network,
+    shown,
+    some_images,
+    tiles,
+)
 from torch import nn
 
 from unit.data.decoding import read_image
 from unit.data.domain import Domain, domain_of_array
+from unit.data.images import to_float
 from unit.report.autoencoder import plot
 
 
@@ -39,7 +52,7 @@ def test_each_model_has_its_pictures(name: str, images: Domain, tmp_path: Path) 
     # 47 images are 2 whole rows of 20; a figure has 130 pixels an inch
     sides = {
         "reconstructions": (4, 20), "denoising": (6, 20), "samples": (10, 10), "styles": (10, 10),
-        "analogies": (10, 12), "heads": (10, 11),
+        "analogies": (10, 12), "heads": (10, 11), "attributes": (10, 7),
     }  # fmt: skip
     for path in paths:
         rows, columns = (20, 20) if path.stem.startswith("manifold") else sides.get(path.stem, (0, 0))
@@ -110,7 +123,21 @@ def test_pictures_of_color_images_are_in_color(tmp_path: Path) -> None:
 def test_images_without_labels_have_the_pictures_that_need_none(tmp_path: Path) -> None:
     images = domain_of_array(some_images(20).tensor)
     paths = plot(network("vae", classes=0, latent=2), images, tmp_path)
-    assert {path.stem for path in paths} == PICTURES["vae of 2"]
+    assert {path.stem for path in paths} == OF_AUTOENCODERS | {"manifold"}
+
+
+def test_attributes_are_moved_from_class_to_class(tmp_path: Path) -> None:
+    """Of two classes: z, and z plus one and two times the vector between their mean codes, there and back."""
+    model, images = network("vae", classes=2, latent=3), domain_of_array(some_images(9).tensor, torch.arange(9) % 2)
+    plot(model, images, tmp_path)
+    rows = tiles(tmp_path / "attributes.png")
+    assert rows.shape[:2] == (9, 7)  # five of class 0, four of class 1
+    z, y = model.code(to_float(images.tensor)), images.class_labels
+    there = z[y == 1].mean(0) - z[y == 0].mean(0)
+    for row, (image, vector) in enumerate(zip(range(9), itertools.cycle([there, -there]))):
+        assert torch.equal(rows[row, 0], images.tensor[image, 0])
+        for column, t in ((2, 0.0), (4, 1.0), (6, 2.0)):
+            assert torch.equal(rows[row, column], shown(model.image((z[image] + t * vector)[None]))[0])
 
 
 @pytest.mark.parametrize("classes", [2, 3, 12])

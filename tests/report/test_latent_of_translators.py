@@ -179,7 +179,7 @@ def test_an_autoencoders_run_is_plotted_on_its_own_data(run_command: Command, tm
     said = run_command("train", *options("vae", "--run.output", run, data__root=root))
     assert said.code == 0, said.err
     paths = plot(run, tmp_path / "own")
-    assert {path.stem for path in paths} == {"reconstructions", "samples", "manifold", "latent"}
+    assert {path.stem for path in paths} == {"reconstructions", "samples", "attributes", "manifold", "latent"}
     with Image.open(tmp_path / "own" / "reconstructions.png") as picture:
         assert picture.mode == "L"
     other = plot(run, tmp_path / "other", root=write_mnist(tmp_path / "more", train=50))

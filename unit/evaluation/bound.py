@@ -16,8 +16,7 @@ from unit.models.m1 import M1Model
 def find_vae(images: EvaluationSet) -> ImageAutoencoder | None:
     """The VAE that the model is, or that M1 has."""
     model = images.model.vae if isinstance(images.model, M1Model) else images.model
-    is_vae = isinstance(model, ImageAutoencoder) and model.config.model.regularizer == "kl"
-    return model if is_vae and isinstance(model, ImageAutoencoder) else None
+    return model if isinstance(model, ImageAutoencoder) and model.has_bound else None
 
 
 def applies(images: EvaluationSet) -> str:

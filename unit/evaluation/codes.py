@@ -14,7 +14,7 @@ CODES = 2000
 
 def applies(images: EvaluationSet) -> str:
     model = images.model
-    if isinstance(model, ImageAutoencoder) and model.config.model.regularizer != "kl":
+    if isinstance(model, ImageAutoencoder) and not model.has_bound:
         assert isinstance(images, ImageSet)
         return "it needs at least 2 images, there is 1" if len(images.images) < 2 else ""
     return f"a model {model.name} trained so is scored by other figures"

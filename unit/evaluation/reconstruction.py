@@ -13,8 +13,7 @@ from unit.models.categorical import CategoricalAutoencoder
 
 def applies(images: EvaluationSet) -> str:
     model = images.model
-    has_bound = isinstance(model, ImageAutoencoder) and model.config.model.regularizer == "kl"
-    if isinstance(model, ImageAutoencoder | CategoricalAutoencoder) and not has_bound:
+    if isinstance(model, CategoricalAutoencoder) or (isinstance(model, ImageAutoencoder) and not model.has_bound):
         return ""
     return f"a model {model.name} trained so is scored by other figures"
 

@@ -22,6 +22,7 @@ METHODS: dict[str, "str | type[Method[Any]]"] = {
     "aae_supervised": "unit.methods.autoencoders.aae_supervised:SupervisedAAE",
     "aae_semi": "unit.methods.autoencoders.aae_semi:SemiAAE",
     "aae_cluster": "unit.methods.autoencoders.aae_cluster:ClusterAAE",
+    "vae_gan": "unit.methods.autoencoders.vae_gan:VAEGAN",
     "wae": "unit.methods.autoencoders.wae:WAE",
 }
 

@@ -4,6 +4,7 @@ Notation: x is an image, z its code (B, d), y its label, int64 (B,).
 """
 
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -17,7 +18,8 @@ from unit.core.prior import Prior, PriorKind, build_prior
 from unit.data.images import from_intensity, to_intensity
 from unit.models.base import Model
 from unit.networks.codes import Activation, Centered, conv_decoder, conv_encoder, mlp, one_hot
-from unit.networks.strided import halvings, strided_decoder, strided_encoder
+from unit.networks.norms import BatchNorm
+from unit.networks.strided import Norm, halvings, layer_norm, strided_decoder, strided_encoder
 
 Labels = Literal["none", "decoder", "both"]
 
@@ -109,10 +111,20 @@ class AutoencoderConfig(NetsConfig):
     """whether the decoder, or the encoder too, gets the label"""
     regularizer: Literal["kl", "mmd", "adversarial"] = "kl"
     """what pulled the codes towards the prior in training"""
+    features: bool = False
+    """whether the likelihood was one of a discriminator's features, so that there is no bound in pixels (VAE/GAN)"""
+    batch_norm: int = 0
+    """strided networks: batch normalization over so many images at once, in the decoder twice as many codes (0: layer
+    normalization of each image by itself)"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         above_0("model.prior_sd", self.prior_sd)
+        at_least("model.batch_norm", self.batch_norm, 0)
+        if self.batch_norm and self.architecture != "strided":
+            raise ConfigError(
+                f"model.batch_norm: expected 0 with architecture {self.architecture}, got {self.batch_norm}"
+            )
         if self.labels != "none":
             require_mlp(self)
         check_prior(self.prior, self.latent)
@@ -134,13 +146,15 @@ class ImageAutoencoderConfig:
     model: AutoencoderConfig = field(default_factory=AutoencoderConfig)
 
 
-def image_encoder(config: NetsConfig, images: ImageShape, n_out: int, *, conditions: int = 0) -> nn.Module:
+def image_encoder(
+    config: NetsConfig, images: ImageShape, n_out: int, *, conditions: int = 0, norm: Norm = layer_norm
+) -> nn.Module:
     """(B, C, size, size), or flat with a condition behind it, → (B, n_out)."""
     match config.architecture:
         case "conv":
             return conv_encoder(images.size, n_out, channels=images.channels)
         case "strided":
-            return strided_encoder(images.size, n_out, channels=images.channels, width=config.width)
+            return strided_encoder(images.size, n_out, channels=images.channels, width=config.width, norm=norm)
     return mlp(images.pixels + conditions, config.hidden, n_out, config.activations)
 
 
@@ -152,7 +166,7 @@ def centered_encoder(config: NetsConfig, images: ImageShape, n_out: int) -> nn.S
     )
 
 
-def image_decoder(config: NetsConfig, images: ImageShape, n_in: int) -> nn.Module:
+def image_decoder(config: NetsConfig, images: ImageShape, n_in: int, *, norm: Norm = layer_norm) -> nn.Module:
     """(B, n_in) → (B, C, size, size): logits for the Bernoulli likelihood, else means in [0, 1]."""
     shape = (images.channels, images.size, images.size)
     layers: list[nn.Module]
@@ -160,7 +174,7 @@ def image_decoder(config: NetsConfig, images: ImageShape, n_in: int) -> nn.Modul
         case "conv":
             layers = [conv_decoder(n_in, images.size, channels=images.channels)]
         case "strided":
-            layers = [strided_decoder(n_in, images.size, channels=images.channels, width=config.width)]
+            layers = [strided_decoder(n_in, images.size, channels=images.channels, width=config.width, norm=norm)]
         case "mlp":
             hidden, activations = config.hidden[::-1], config.activations[::-1]
             layers = [mlp(n_in, hidden, images.pixels, activations), nn.Unflatten(1, shape)]
@@ -176,6 +190,11 @@ def check_conv(config: NetsConfig, size: int) -> None:
             "data.size: for model.architecture strided expected one that can be halved to 8 pixels or fewer, such as "
             f"28, 32, 48, 64, 96 or 128, got {size}"
         )
+
+
+def batch_norm(group: int) -> Norm:
+    """Batch normalization over groups of so many images, or of 0, layer normalization."""
+    return partial(BatchNorm, group=group) if group else layer_norm
 
 
 class ImageAutoencoder(Model, Autoencoder[nn.Module, nn.Module], name="autoencoder"):
@@ -194,13 +213,24 @@ class ImageAutoencoder(Model, Autoencoder[nn.Module, nn.Module], name="autoencod
         )
         Autoencoder.__init__(
             self,
-            image_encoder(model, images, encoder_channels(model.latent, model.posterior), conditions=in_encoder),
-            image_decoder(model, images, model.latent + in_decoder),
+            image_encoder(
+                model,
+                images,
+                encoder_channels(model.latent, model.posterior),
+                conditions=in_encoder,
+                norm=batch_norm(model.batch_norm),
+            ),
+            image_decoder(model, images, model.latent + in_decoder, norm=batch_norm(2 * model.batch_norm)),
             posterior=model.posterior,
         )
         self.config, self.images, self.labels = config, images, model.labels
         self.prior: Prior = build_prior(model.prior, model.latent, sd=model.prior_sd)
         self.likelihood = build_likelihood(model.likelihood, model.scale)
+
+    @property
+    def has_bound(self) -> bool:
+        """Whether the codes' KL divergence and a likelihood of pixels were trained, a bound of log p(x)."""
+        return self.config.model.regularizer == "kl" and not self.config.model.features
 
     def encoder_condition(self, y: Tensor | None) -> Tensor | None:
         """What the encoder gets beside the image: one-hot labels, or nothing."""

@@ -6,6 +6,8 @@
     samples              A L M    images of codes drawn from the prior; but for A, a column a label
     styles                 L M C  a row a drawn style, a column a label or category
     analogies              L M    an image of each class, and its style with every label
+    attributes           A        images of each class in turn, and images of their codes moved from the mean code of
+                                  their class towards that of the next (if the images have labels)
     manifold             A        images of a grid of codes, from left to right and from bottom to top (2 dimensions)
     manifold_of_0 …     L M    the same for each label (2 dimensions)
     heads                      C  a row a category: its image of style 0, and its images that are surest to be in it
@@ -48,6 +50,8 @@ SUREST = 9
 """Images beside a category's head."""
 COLUMNS_OF_SAMPLES = 10
 """Columns of drawn images where there are no classes."""
+MOVES = (0.0, 0.5, 1.0, 1.5, 2.0)
+"""How far codes are moved from class to class; 1 is from one's mean to the other's."""
 PIXELS = 56
 """Images are magnified to about this side."""
 
@@ -111,6 +115,8 @@ def autoencoder_pictures(model: ImageAutoencoder, images: Domain) -> dict[str, D
     pictures |= decoder_pictures(model.image, model.prior, classes=classes)
     if classes:
         pictures["analogies"] = partial(analogies, model.code, model.image, images)
+    elif len(classes_of(images)) > 1:
+        pictures["attributes"] = partial(attributes, model, images)
     if model.prior.dimensions > 1:
         pictures["latent"] = partial(latent, model, images)
     return pictures
@@ -192,10 +198,33 @@ def with_every_label(image: Decode, z: Tensor, classes: int) -> Tensor:
 
 def analogies(code: Code, image: Decode, images: Domain) -> Grid:
     """A row for the first image of each class."""
-    first = [int((images.class_labels == y).nonzero()[0]) for y in sorted(set(images.class_labels.tolist()))]
+    first = [int((images.class_labels == y).nonzero()[0]) for y in classes_of(images)]
     x = to_float(images.tensor[first])
     every = with_every_label(image, code(x, images.class_labels[first]), images.classes)
     return apart(x, every.reshape(len(x), images.classes, *x.shape[1:]))
+
+
+def attributes(model: ImageAutoencoder, images: Domain) -> Grid:
+    """A row an image: x, a gap, and the images of z + t·(mean code of the next class − mean code of its own) for t in
+    MOVES (the visual attribute vectors of Larsen et al. 2016)."""
+    codes, labels = over_all(model.code, images), images.class_labels
+    classes = classes_of(images)
+    means = {y: codes[labels == y].mean(0) for y in classes}
+    members = {y: (labels == y).nonzero().flatten().tolist() for y in classes}
+    chosen, vectors = [], []
+    for row in range(DRAWN):
+        y, number = classes[row % len(classes)], row // len(classes)
+        if number < len(members[y]):
+            chosen.append(members[y][number])
+            vectors.append(means[classes[(row + 1) % len(classes)]] - means[y])
+    moved = codes[chosen][:, None] + torch.tensor(MOVES)[:, None] * torch.stack(vectors)[:, None]
+    x = to_float(images.tensor[chosen])
+    return apart(x, model.image(moved.flatten(0, 1)).reshape(len(x), len(MOVES), *x.shape[1:]))
+
+
+def classes_of(images: Domain) -> list[int]:
+    """The classes that there are among the images."""
+    return sorted(set(images.class_labels.tolist()))
 
 
 def apart(first: Tensor, others: Tensor) -> Grid:
