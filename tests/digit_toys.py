@@ -56,7 +56,9 @@ METHODS: dict[str, dict[str, Any]] = {
     "vae strided": {
         "method": "vae", "model.architecture": "strided", "model.width": 2, "model.likelihood": "gaussian",
     },
+    "vae cppn": {"method": "vae", "model.decoder": "coordinates"},
     "cvae": {},
+    "cvae cppn": {"method": "cvae", "model.decoder": "coordinates"},
     "m1": LABELED | {"model.classifier": [8]},
     "m2": LABELED | {"model.noise": 0.2},
     "m2 unlabeled": {"method": "m2", "data.labeled": 0},
@@ -91,7 +93,7 @@ METHODS: dict[str, dict[str, Any]] = {
         "model.normalized": True, "model.smoothness": 1.0, "model.warp": 0.1,
     } | DISCRIMINATOR,
     "aae_cluster heads": {"method": "aae_cluster", "model.categories": 4, "model.heads": 3.0} | DISCRIMINATOR,
-    "vae_gan": {"model.architecture": "strided", "model.width": 2, "model.group": 2, "model.layer": 2},
+    "vae_gan": {"model.architecture": "strided", "model.width": 4, "model.group": 2, "model.layer": 2},
     "wae": {"model.group": 2} | DISCRIMINATOR,
     "wae adversarial": {"method": "wae", "model.regularizer": "adversarial", "model.noise": 0.2} | DISCRIMINATOR,
 }  # fmt: skip

@@ -114,3 +114,22 @@ def test_labels_beyond_the_last_and_folders_that_are_files_are_refused(tmp_path:
 
 def test_a_translator_has_no_prior(translator_run: Path, tmp_path: Path, run_command: Command) -> None:
     refused(run_command("main", "sample", "--model", translator_run, "--output", tmp_path / "out"), "unit has no prior")
+
+
+@pytest.mark.parametrize("name", ["vae cppn", "cvae cppn"])
+def test_a_decoder_of_coordinates_draws_at_any_size(name: str, tmp_path: Path, run_command: Command) -> None:
+    model, out = saved(name, tmp_path / "model"), tmp_path / "out"
+    given = ["main", "sample", "--model", model, "--output", out, "--count", "2"]
+    assert run_command(*given, "--size", "48").code == 0
+    small = unit.sample(model, 2)
+    for path, expected in zip(sorted(out.iterdir()), small, strict=True):
+        large = read_image(path, channels=1)[0]
+        assert large.shape == (48, 48)
+        assert np.abs(np.int64(large[1::3, 1::3]) - np.int64(expected)).max() <= 1  # but for rounding
+    for size in ("0", "8193"):
+        refused(run_command(*given, "--size", size), f"size: expected 1 to 8192, got {size}")
+
+
+def test_other_decoders_have_one_size(tmp_path: Path, run_command: Command) -> None:
+    given = ["--model", saved("vae", tmp_path / "model"), "--output", tmp_path / "out", "--size", "64"]
+    refused(run_command("main", "sample", *given), "size: this model autoencoder draws at one size alone", "got 64")

@@ -68,6 +68,10 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "no prior": ("m1m2", {"model.beta": 0}, "model.beta: expected a number above 0, got 0"),
     "a late start": ("m1m2", {"model.head_start": -1}, "model.head_start: expected at least 0, got -1"),
     "negative noise": ("m1m2", {"model.m2_noise": -1}, "model.m2_noise: expected at least 0, got -1"),
+    "M2 of coordinates": (
+        "m2", {"model.decoder": "coordinates"}, "model.decoder: M2's has labels beside its code; expected mirror"
+    ),
+    "an unknown decoder": ("vae", {"model.decoder": "sine"}, "model.decoder"),
     "no variance": ("vae", {"model.scale": 0}, "model.scale: expected a number above 0, got 0"),
     "smooth in a step of its own": (
         "aae_semi", {"model.smoothness": 3}, "model.smoothness: expected 0 without model.combined, got 3",

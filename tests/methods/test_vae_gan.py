@@ -17,7 +17,7 @@ from unit.data.batches import Shard
 from unit.evaluation.evaluate import measure
 from unit.evaluation.sets import ImageSet
 from unit.methods import find_method
-from unit.methods.autoencoders.vae_gan import VAEGAN, apart, side_by_side
+from unit.methods.autoencoders.vae_gan import VAEGAN
 from unit.networks.norms import BatchNorm
 from unit.networks.strided import FeatureDiscriminator, Judged
 
@@ -56,11 +56,8 @@ class Plain:
 
     def judge(self, *images: Tensor) -> list[tuple[Tensor, Tensor]]:
         """(features, logits) of x, x̃ and x_p."""
-        every = torch.cat([torch.stack([part[i] for part in images]) for i in range(len(images[0]))])
-        features = plain(self.discriminator.below, every, 3 * self.group)
-        # The layers above are normalized over the same groups.
-        logits = plain(self.discriminator.above, features, 3 * self.group)
-        return [(features[i::3], logits[i::3]) for i in range(3)]
+        features = [plain(self.discriminator.below, x, self.group) for x in images]
+        return [(part, plain(self.discriminator.above, part, self.group)) for part in features]
 
 
 @pytest.mark.parametrize("recompute", [False, True])
@@ -125,13 +122,6 @@ def test_the_losses_of_given_features_and_logits(monkeypatch: pytest.MonkeyPatch
     assert float(method.features_nll(parts)) == 12.5
     phase = method.decoder_phase(parts)
     assert float(phase.loss) == pytest.approx(1.25 + 2 * 0.6931471805599453, rel=1e-12)
-
-
-def test_what_stands_side_by_side_comes_apart() -> None:
-    a, b = torch.arange(6).view(3, 2), torch.arange(10, 16).view(3, 2)
-    together = side_by_side(a, b)
-    assert together.tolist() == [[0, 1], [10, 11], [2, 3], [12, 13], [4, 5], [14, 15]]
-    assert all(torch.equal(x, y) for x, y in zip(apart(together, 2), (a, b), strict=True))
 
 
 def test_at_64_pixels_the_networks_are_the_papers() -> None:

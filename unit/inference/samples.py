@@ -24,8 +24,8 @@ from unit.models.m2 import M2Model
 
 BATCH = 100
 """Images that are drawn at once."""
-MOST = 10**6
-"""Images that are drawn at most."""
+MOST, LARGEST = 10**6, 8192
+"""Images that are drawn at most, and their largest side."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Drawing:
     prior: Prior
     image: Callable[[Tensor, Tensor], Tensor]
     labels: int
+    at: Callable[[Tensor, Tensor, int], Tensor] | None = None
+    """the image at a given size, of models that draw at any"""
 
     def label(self, number: int, wanted: int | None) -> int:
         """The label that is wanted, or all in turn."""
@@ -51,8 +53,9 @@ def drawing_of(model: Model) -> Drawing:
     """How the model draws; raises ValueError for one that has no prior."""
     match model:
         case ImageAutoencoder():
-            takes_labels = model.labels != "none"
-            return Drawing(model.prior, model.image, model.images.classes if takes_labels else model.prior.labels)
+            labels = model.images.classes if model.labels != "none" else model.prior.labels
+            at = (lambda z, y, size: model.image(z, y, size=size)) if model.any_size else None
+            return Drawing(model.prior, model.image, labels, at)
         case M1Model():
             return drawing_of(model.vae)
         case M2Model() | M1M2Model():
@@ -71,17 +74,28 @@ class Sampler:
         label: of models whose decoder takes a label, or whose code has categories or a prior in parts: which, from 0;
             by default all in turn.
         seed: of the draws.
+        size: side of the images, in pixels, of a decoder of coordinates; by default that of the training's.
         device: such as "cpu" or "cuda:0"; by default a GPU where there is one.
 
     Raises what `sample` does.
     """
 
     def __init__(
-        self, model: str | Path, *, label: int | None = None, seed: int = 0, device: torch.device | str | None = None
+        self,
+        model: str | Path,
+        *,
+        label: int | None = None,
+        seed: int = 0,
+        size: int | None = None,
+        device: torch.device | str | None = None,
     ) -> None:
         self.model = load_model(model)
         self.drawing = drawing_of(self.model)
-        self.wanted, self.seed, self.device = label, seed, device or default_device()
+        self.wanted, self.seed, self.size, self.device = label, seed, size, device or default_device()
+        if size is not None and self.drawing.at is None:
+            raise ValueError(f"size: this model {self.model.name} draws at one size alone; expected none, got {size}")
+        if size is not None and not 1 <= size <= LARGEST:
+            raise ValueError(f"size: expected 1 to {LARGEST}, got {size}")
         labels = self.drawing.labels
         if label is not None and not labels:
             raise ValueError(f"label: this model {self.model.name} draws without labels; expected none, got {label}")
@@ -97,12 +111,14 @@ class Sampler:
     @torch.inference_mode()
     def draw(self, numbers: Sequence[int]) -> Iterator[Tensor]:
         """The images of these numbers, each a function of (seed, number): uint8 (C, H, W) on the CPU."""
-        for start in range(0, len(numbers), BATCH):
-            some = numbers[start : start + BATCH]
+        together = BATCH if self.size is None else 1
+        for start in range(0, len(numbers), together):
+            some = numbers[start : start + together]
             labels = [self.drawing.label(number, self.wanted) for number in some]
             codes = [self.drawing.code(n, y, self.seed) for n, y in zip(some, labels, strict=True)]
             z, y = torch.cat(codes).to(self.device), torch.tensor(labels, device=self.device)
-            yield from to_uint8(self.drawing.image(z, y)).cpu()
+            at, size = self.drawing.at, self.size
+            yield from to_uint8(self.drawing.image(z, y) if at is None or size is None else at(z, y, size)).cpu()
 
 
 def sample(
@@ -111,6 +127,7 @@ def sample(
     *,
     label: int | None = None,
     seed: int = 0,
+    size: int | None = None,
     device: torch.device | str | None = None,
 ) -> list[Image.Image]:
     """Images of codes that are drawn from a model's prior.
@@ -123,6 +140,8 @@ def sample(
         label: of models whose decoder takes a label, or whose code has categories or a prior in parts: which, from 0;
             by default all in turn.
         seed: of the draws.
+        size: side of the images, in pixels, of a decoder of coordinates (`model.decoder: coordinates`), which draws at
+            any; by default that of the training's.
         device: such as "cpu" or "cuda:0"; by default a GPU where there is one.
 
     Returns:
@@ -130,14 +149,14 @@ def sample(
 
     Raises:
         FileNotFoundError, CheckpointError: there is no model, or it is damaged.
-        ValueError: a model without a prior, or a count, label or device that it can't draw.
+        ValueError: a model without a prior, or a count, label, size or device that it can't draw.
 
     Example:
         >>> unit.sample("runs/mnist_vae", 2)[0].size
         (28, 28)
     """
     check_count(count)
-    sampler = Sampler(model, label=label, seed=seed, device=device)
+    sampler = Sampler(model, label=label, seed=seed, size=size, device=device)
     return [to_pil(image) for image in sampler.draw(range(count))]
 
 

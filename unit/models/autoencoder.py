@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from unit.config.base import MAX_WIDTH, ConfigError, above_0, at_least, within
 from unit.config.data import Channels
-from unit.core.autoencoder import Autoencoder
+from unit.core.autoencoder import Autoencoder, joined
 from unit.core.likelihood import LikelihoodKind, build_likelihood
 from unit.core.posterior import PosteriorKind, encoder_channels
 from unit.core.prior import Prior, PriorKind, build_prior
 from unit.data.images import from_intensity, to_intensity
 from unit.models.base import Model
 from unit.networks.codes import Activation, Centered, conv_decoder, conv_encoder, mlp, one_hot
+from unit.networks.coordinates import CoordinateDecoder
 from unit.networks.norms import BatchNorm
 from unit.networks.strided import Norm, halvings, layer_norm, strided_decoder, strided_encoder
 
@@ -54,6 +55,9 @@ class NetsConfig:
     architecture: Literal["mlp", "conv", "strided"] = "mlp"
     """multi-layer perceptrons; small convolutional networks of fixed widths, for digits; or strided: convolutions of
     kernel 5 and stride 2 down to 8 pixels and fewer, and a dense layer, for images of 16 pixels and more"""
+    decoder: Literal["mirror", "coordinates"] = "mirror"
+    """networks that mirror the encoder's; or coordinates: a perceptron of a pixel's place and the code, of the hidden
+    widths, from code to image in reverse, which draws at any size (CPPN)"""
     width: int = 64
     """of the strided networks: channels of the encoder's first convolution, by which all other widths go"""
     latent: int = 20
@@ -169,14 +173,16 @@ def centered_encoder(config: NetsConfig, images: ImageShape, n_out: int) -> nn.S
 def image_decoder(config: NetsConfig, images: ImageShape, n_in: int, *, norm: Norm = layer_norm) -> nn.Module:
     """(B, n_in) → (B, C, size, size): logits for the Bernoulli likelihood, else means in [0, 1]."""
     shape = (images.channels, images.size, images.size)
+    hidden, activations = config.hidden[::-1], config.activations[::-1]
     layers: list[nn.Module]
     match config.architecture:
+        case _ if config.decoder == "coordinates":
+            layers = [CoordinateDecoder(n_in, images.size, hidden, activations, channels=images.channels)]
         case "conv":
             layers = [conv_decoder(n_in, images.size, channels=images.channels)]
         case "strided":
             layers = [strided_decoder(n_in, images.size, channels=images.channels, width=config.width, norm=norm)]
         case "mlp":
-            hidden, activations = config.hidden[::-1], config.activations[::-1]
             layers = [mlp(n_in, hidden, images.pixels, activations), nn.Unflatten(1, shape)]
     return nn.Sequential(*layers, *([] if config.likelihood == "bernoulli" else [nn.Sigmoid()]))
 
@@ -244,9 +250,21 @@ class ImageAutoencoder(Model, Autoencoder[nn.Module, nn.Module], name="autoencod
         """The mean of q(z|x): (B, d)."""
         return self.encode(to_intensity(x), self.encoder_condition(y)).sample(None)
 
-    def image(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """The mean image of p(x|z), in [-1, 1]."""
-        return from_intensity(self.likelihood.mean(self.decode(z, self.decoder_condition(y))))
+    def image(self, z: Tensor, y: Tensor | None = None, *, size: int | None = None) -> Tensor:
+        """The mean image of p(x|z), in [-1, 1]; of another size, for a decoder of coordinates."""
+        code = joined(z, self.decoder_condition(y))
+        if size is not None:
+            assert isinstance(self.decoder, nn.Sequential) and self.any_size
+            first, *rest = self.decoder
+            output = nn.Sequential(*rest)(first(code, size))
+        else:
+            output = self.decoder(code)
+        return from_intensity(self.likelihood.mean(output))
+
+    @property
+    def any_size(self) -> bool:
+        """Whether images can be drawn at any size."""
+        return bool(self.config.model.decoder == "coordinates")
 
 
 def autoencoder(section: NetsConfig, images: ImageShape, **kind: Any) -> ImageAutoencoder:

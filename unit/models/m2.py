@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unit.config.base import ConfigError
 from unit.core.likelihood import Likelihood, build_likelihood
 from unit.core.posterior import Gaussian
 from unit.core.prior import Normal
@@ -109,6 +110,8 @@ class M2NetsConfig(NetsConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_mlp(self)
+        if self.decoder != "mirror":
+            raise ConfigError(f"model.decoder: M2's has labels beside its code; expected mirror, got {self.decoder}")
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ D_l the features of its layer l. L_prior = KL(q(z|x) ‖ p(z)), in nats; L_like 
 the features; L_GAN = log D(x) + log(1 − D(x̃)) + log(1 − D(x_p)). All are averaged over the images.
 
 The paper takes its three gradients at one point; here the steps follow one another, the discriminator's (−L_GAN), the
-decoder's (γ·L_like + −log D(x̃) − log D(x_p), the form that does not saturate), the encoder's (L_prior + L_like), and
-each sees the networks as those before it left them. A batch norm sees an image, x̃ and x_p side by side, or z and z_p,
-over groups of a fixed number of images, so that the training is the same however a batch is divided.
+decoder's (γ·L_like − log D(x̃) − log D(x_p), the form that does not saturate), the encoder's (L_prior + L_like), and
+each sees the networks as those before it left them. A batch norm is over groups of a fixed number of images, so that
+the training is the same however a batch is divided: the discriminator's over x, x̃ or x_p alone; the decoder's over z
+and z_p together, so that its running statistics, which a finished model normalizes with, are of both.
 """
 
 from collections.abc import Iterator, Mapping
@@ -96,7 +97,7 @@ class VAEGAN(AutoencoderMethod):
             layer=settings.layer,
             channels=images.channels,
             width=settings.width,
-            norm=partial(BatchNorm, group=3 * settings.group, running=False),
+            norm=partial(BatchNorm, group=settings.group, running=False),
         )
         self.networks["discriminator"] = self.discriminator
         self.regularizer, self.likelihood = KL(1.0), Gaussian(settings.scale)
@@ -159,22 +160,14 @@ def discriminator_phase(judged: list[Judged]) -> Phase:
 
 def decode_pairs(decoder: nn.Module, z: Tensor, z_p: Tensor) -> tuple[Tensor, Tensor]:
     """x̃ and x_p in [-1, 1], in one pass in which z₁, z_p₁, z₂, z_p₂, … stand one after another."""
-    x_tilde, x_p = apart(from_intensity(decoder(side_by_side(z, z_p))), 2)
+    pairs = torch.stack([z, z_p], dim=1)
+    images = from_intensity(decoder(pairs.flatten(0, 1)))
+    x_tilde, x_p = images.reshape(*pairs.shape[:2], *images.shape[1:]).unbind(1)
     return x_tilde, x_p
 
 
 def judge(discriminator: nn.Module, *images: Tensor, detach: bool = False) -> list[Judged]:
-    """The discriminator's of each of several batches of images, in one pass in which they stand side by side."""
-    judged = discriminator(side_by_side(*(x.detach() if detach else x for x in images)))
-    features, logits = (apart(part, len(images)) for part in judged)
-    return [Judged(*parts) for parts in zip(features, logits, strict=True)]
-
-
-def side_by_side(*parts: Tensor) -> Tensor:
-    """The first of each, then the second of each, and so on: n times (B, …) → (n·B, …)."""
-    return torch.stack(parts, dim=1).flatten(0, 1)
-
-
-def apart(x: Tensor, count: int) -> tuple[Tensor, ...]:
-    """`side_by_side`, undone."""
-    return x.reshape(-1, count, *x.shape[1:]).unbind(1)
+    """The discriminator's of each of several batches of images, in one pass in which they stand one after another."""
+    features, logits = discriminator(torch.cat([x.detach() if detach else x for x in images]))
+    parts = (part.chunk(len(images)) for part in (features, logits))
+    return [Judged(*pair) for pair in zip(*parts, strict=True)]
