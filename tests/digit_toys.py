@@ -56,6 +56,10 @@ METHODS: dict[str, dict[str, Any]] = {
     "vae strided": {
         "method": "vae", "model.architecture": "strided", "model.width": 2, "model.likelihood": "gaussian",
     },
+    "vae weighted": {
+        "method": "vae", "model.posterior": "softplus", "model.beta": 0.5, "model.kl_warmup": 3, "model.prior_sd": 2.0,
+        "model.salt_pepper": 0.3, "model.dropout": 0.2, "model.init": "he",
+    },
     "vae cppn": {"method": "vae", "model.decoder": "coordinates"},
     "cvae": {},
     "cvae cppn": {"method": "cvae", "model.decoder": "coordinates"},
@@ -73,7 +77,14 @@ METHODS: dict[str, dict[str, Any]] = {
         "method": "aae", "model.informed": True, "model.prior": "mixture", "model.posterior": "gaussian",
         "model.noise": 0.2,
     } | LABELED | DISCRIMINATOR,
+    "aae informed dropped": {
+        "method": "aae", "model.informed": True, "model.prior": "mixture", "model.dropout": 0.3,
+    } | LABELED | DISCRIMINATOR,
     "aae combined": {"method": "aae", "model.combined": 3.0, "model.prior": "uniform"} | DISCRIMINATOR,
+    "aae combined normed": {
+        "method": "aae", "model.combined": 3.0, "model.dropout": 0.1, "model.batch_norm": 2, "model.init": "xavier",
+        "model.posterior": "softplus",
+    } | DISCRIMINATOR,
     "aae_supervised": DISCRIMINATOR,
     "aae_semi": LABELED | DISCRIMINATOR | {"model.noise": 0.2},
     "aae_semi combined": {

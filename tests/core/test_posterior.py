@@ -43,6 +43,33 @@ def test_the_kl_divergence_by_hand() -> None:
     assert UnitGaussian(mu).kl().tolist() == [2.5, 0.0]
 
 
+@pytest.mark.parametrize("sd", [0.3, 1.0, 5.0])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_kl_divergence_to_a_prior_of_another_width_is_torchs_own(shape: tuple[int, ...], sd: float) -> None:
+    mu, log_variance = normals(*shape, seed=0), normals(*shape, seed=1)
+    prior = distributions.Normal(torch.zeros_like(mu), torch.full_like(mu, sd))
+    for posterior, of_q in (
+        (Gaussian(mu, log_variance), torch.exp(log_variance / 2)),
+        (UnitGaussian(mu), torch.ones_like(mu)),
+    ):
+        expected = distributions.kl_divergence(distributions.Normal(mu, of_q), prior)
+        close(posterior.kl(sd), expected.flatten(1).sum(1))
+
+
+def test_the_softplus_of_an_encoders_output_is_the_standard_deviation() -> None:
+    output = torch.tensor([[1.0, -2.0, 0.0, -60.0]], dtype=torch.float64)
+    q = build_posterior(output, "softplus")
+    assert isinstance(q, Gaussian)
+    sd = torch.exp(q.log_variance / 2)
+    assert q.mu.tolist() == [[1.0, -2.0]]
+    assert sd[0].tolist() == pytest.approx([math.log(2) + 1e-6, 1e-6])
+    noise = torch.tensor([[1.0, 3.0]], dtype=torch.float64)
+    assert q.sample(noise)[0].tolist() == pytest.approx([1 + math.log(2) + 1e-6, -2 + 3e-6])
+    law = distributions.Normal(q.mu, torch.nn.functional.softplus(output[:, 2:]) + 1e-6)
+    standard = distributions.Normal(torch.zeros(2).double(), torch.ones(2).double())
+    close(q.kl(), distributions.kl_divergence(law, standard).sum(1))
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_mean_square_is_twice_the_mean_kl_for_each_latent_dimension(shape: tuple[int, ...]) -> None:
     mu = normals(*shape, seed=0)
@@ -58,16 +85,18 @@ def test_mean_divergence_is_twice_the_mean_kl_for_each_latent_dimension(shape: t
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("kind", ["gaussian", "unit", "deterministic"])
-def test_an_encoders_output_is_the_mean_and_then_the_log_variance(kind: PosteriorKind, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("kind", ["gaussian", "softplus", "unit", "deterministic"])
+def test_an_encoders_output_is_the_mean_and_then_what_gives_the_variance(
+    kind: PosteriorKind, shape: tuple[int, ...]
+) -> None:
     latent = 4
     output = normals(shape[0], encoder_channels(latent, kind), *shape[2:], seed=0)
     posterior = build_posterior(output, kind)
     assert torch.equal(posterior.mu, output[:, :latent])
     assert posterior.mu.shape[1] == latent
-    if isinstance(posterior, Gaussian):
-        assert torch.equal(posterior.log_variance, output[:, latent:])
-    names = {"gaussian": Gaussian, "unit": UnitGaussian, "deterministic": Deterministic}
+    if kind == "gaussian":
+        assert isinstance(posterior, Gaussian) and torch.equal(posterior.log_variance, output[:, latent:])
+    names = {"gaussian": Gaussian, "softplus": Gaussian, "unit": UnitGaussian, "deterministic": Deterministic}
     assert type(posterior) is names[kind]
 
 
@@ -79,7 +108,7 @@ def test_samples_by_hand() -> None:
     assert Deterministic(mu).sample(noise).tolist() == [[1.0, 2.0]]
 
 
-@pytest.mark.parametrize("kind", ["gaussian", "unit", "deterministic"])
+@pytest.mark.parametrize("kind", ["gaussian", "softplus", "unit", "deterministic"])
 def test_without_noise_the_sample_is_the_mean(kind: PosteriorKind) -> None:
     output = normals(3, encoder_channels(4, kind), seed=0)
     assert torch.equal(build_posterior(output, kind).sample(None), output[:, :4])

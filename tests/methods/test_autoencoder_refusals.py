@@ -72,6 +72,30 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         "m2", {"model.decoder": "coordinates"}, "model.decoder: M2's has labels beside its code; expected mirror"
     ),
     "an unknown decoder": ("vae", {"model.decoder": "sine"}, "model.decoder"),
+    "two kinds of noise": (
+        "vae", {"model.noise": 0.3, "model.salt_pepper": 0.1},
+        "model.salt_pepper: expected 0 with model.noise 0.3, got 0.1",
+    ),
+    "more salt than pixels": ("m2", {"model.noise": 0, "model.salt_pepper": 1.5}, "model.salt_pepper: expected 0 to 1"),
+    "all dropped": ("vae", {"model.dropout": 1}, "model.dropout: expected at least 0 and below 1, got 1"),
+    "dropped convolutions": (
+        "vae conv", {"model.dropout": 0.1}, "model.dropout: expected 0 with architecture conv, got 0.1",
+    ),
+    "dropped coordinates": (
+        "vae cppn", {"model.dropout": 0.1}, "model.dropout: expected 0 with decoder coordinates, got 0.1",
+    ),
+    "normed convolutions": ("vae conv", {"model.batch_norm": 2}, "model.batch_norm: expected 0 with architecture conv"),
+    "a norm of one": ("vae", {"model.batch_norm": 1}, "model.batch_norm: expected 0 or at least 2, got 1"),
+    "no whole groups of a norm": (
+        "vae", {"model.batch_norm": 3}, "model.batch_norm: 4 images per process and micro-batch are no whole groups",
+    ),
+    "informed and normed": (
+        "aae informed", {"model.batch_norm": 2}, "model.batch_norm: expected 0 with model.informed, got 2",
+    ),
+    "an unknown init": ("vae", {"model.init": "lecun"}, "model.init"),
+    "no KL divergence": ("vae", {"model.beta": 0}, "model.beta: expected a number above 0, got 0"),
+    "a negative warm-up": ("cvae", {"model.kl_warmup": -1}, "model.kl_warmup: expected at least 0, got -1"),
+    "a VAE of points": ("vae", {"model.posterior": "deterministic"}, "model.posterior"),
     "no variance": ("vae", {"model.scale": 0}, "model.scale: expected a number above 0, got 0"),
     "smooth in a step of its own": (
         "aae_semi", {"model.smoothness": 3}, "model.smoothness: expected 0 without model.combined, got 3",

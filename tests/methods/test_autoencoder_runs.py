@@ -30,6 +30,9 @@ PARZEN = CODES | {"parzen": ["log-likelihood", "width of the window"]}
 FIGURES: dict[str, dict[str, list[str]]] = {
     "vae": {"bound": [*BOUND, "entropy of the images"]},
     "vae denoising": {"bound": ["squared error of the noisy images", "squared error, denoised", *BOUND]},
+    "vae weighted": {
+        "bound": ["squared error of the noisy images", "squared error, denoised", *BOUND, "entropy of the images"],
+    },
     "vae conv": {"bound": BOUND},
     "vae strided": {"bound": BOUND},
     "cvae": {"bound": [*BOUND, "entropy of the images"]},
@@ -81,9 +84,9 @@ def runs(mnist: Path, run_command: Command, tmp_path_factory: pytest.TempPathFac
     return {name: folder / name for name in METHODS}
 
 
-def assert_alike(run: Path, other: Path) -> None:
+def assert_alike(run: Path, other: Path, *, within: float) -> None:
     """In the end, and in all that was logged, but for rounding."""
-    assert_close(newest(run), newest(other))
+    assert_close(newest(run), newest(other), within=within)
     for mine, theirs in zip(logged_by(run), logged_by(other), strict=True):
         assert theirs == pytest.approx(mine, rel=1e-4, abs=1e-5)
 
@@ -260,4 +263,6 @@ def test_accumulation_gives_the_same_training(
     keys = {"data__root": mnist, "run__output": tmp_path / "r", "train__accumulation": 2}
     said = run_command("train", *options(name, **keys, **AT_THE_END))
     assert said.code == 0, said.err
-    assert_alike(runs[name], tmp_path / "r")
+    # Two images' batch norm divides by their difference, and so makes more of rounding.
+    normed = METHODS[name].get("model.batch_norm") or name == "vae_gan"
+    assert_alike(runs[name], tmp_path / "r", within=1e-4 if normed else 1e-5)

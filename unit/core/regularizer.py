@@ -59,13 +59,25 @@ class NoRegularizer(Regularizer):
 
 
 class KL(Regularizer):
-    """KL(q(z|x) ‖ N(0, I)) in nats, summed over the latent dimensions and averaged over the images (VAE)."""
+    """KL(q(z|x) ‖ N(0, sd²·I)) in nats, summed over the latent dimensions and averaged over the images (VAE).
+
+    Its weight β (Higgins et al., β-VAE, 2017) may rise linearly from 0 over the first `warmup` steps (Bowman et al.,
+    Generating Sentences from a Continuous Space, 2016).
+    """
 
     name = "kl"
     posterior = "gaussian"
 
+    def __init__(self, weight: float, *, sd: float = 1.0, warmup: int = 0) -> None:
+        super().__init__(weight)
+        self.sd, self.warmup = sd, warmup
+
+    def weight_at(self, step: int) -> float:
+        """β·min(1, (step + 1)/(warmup + 1)), steps being counted from 0: the learning rate's warm-up, too, is so."""
+        return self.weight * min(1.0, (step + 1) / (self.warmup + 1))
+
     def terms(self, codes: Mapping[str, Posterior], draws: PriorDraws) -> dict[str, Tensor]:
-        return {term_name(self, code): closed_form(q).kl().mean() for code, q in codes.items()}
+        return {term_name(self, code): closed_form(q).kl(self.sd).mean() for code, q in codes.items()}
 
 
 class MeanKL(Regularizer):

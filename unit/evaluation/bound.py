@@ -5,6 +5,7 @@ from torch import Tensor
 
 from unit import draws
 from unit.core.likelihood import Bernoulli, entropy
+from unit.core.noise import noisy
 from unit.core.posterior import Gaussian
 from unit.data.images import to_intensity
 from unit.evaluation.metric import Figures, Metric
@@ -28,6 +29,7 @@ def measure(images: ImageSet) -> Figures:
     """−ELBO with one sample of z per image, its two terms, and the least that a Bernoulli loss can be."""
     model = find_vae(images)
     assert model is not None
+    settings = model.config.model
     sums: dict[str, float] = {}
     generator = draws.generator(0, "evaluate")
 
@@ -36,13 +38,13 @@ def measure(images: ImageSet) -> Figures:
 
     for image, y in images.parts():
         x = to_intensity(image)
-        sd = model.config.model.noise
-        seen = (x + sd * torch.randn(x.shape, generator=generator)).clamp(0, 1) if sd else x
+        sd, share = settings.noise, settings.salt_pepper
+        seen = noisy(x, torch.randn(x.shape, generator=generator), sd=sd, salt_pepper=share) if sd or share else x
         q = model.encode(seen, model.encoder_condition(y))
         assert isinstance(q, Gaussian)
         output = model.decode(q.sample(torch.randn(q.mu.shape, generator=generator)), model.decoder_condition(y))
-        nll, kl = model.likelihood.nll(x, output), q.kl()
-        if sd:
+        nll, kl = model.likelihood.nll(x, output), q.kl(settings.prior_sd)
+        if sd or share:
             clean = to_intensity(model.image(q.mu, y))
             add("squared error of the noisy images", (seen - x).square().flatten(1).sum(1))
             add("squared error, denoised", (clean - x).square().flatten(1).sum(1))

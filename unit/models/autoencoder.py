@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from unit.config.base import MAX_WIDTH, ConfigError, above_0, at_least, within
+from unit.config.base import MAX_WIDTH, ConfigError, above_0, at_least, fraction, within
 from unit.config.data import Channels
 from unit.core.autoencoder import Autoencoder, joined
 from unit.core.likelihood import LikelihoodKind, build_likelihood
@@ -17,7 +17,7 @@ from unit.core.posterior import PosteriorKind, encoder_channels
 from unit.core.prior import Prior, PriorKind, build_prior
 from unit.data.images import from_intensity, to_intensity
 from unit.models.base import Model
-from unit.networks.codes import Activation, Centered, conv_decoder, conv_encoder, mlp, one_hot
+from unit.networks.codes import Activation, Centered, Init, conv_decoder, conv_encoder, initialize, mlp, one_hot
 from unit.networks.coordinates import CoordinateDecoder
 from unit.networks.norms import BatchNorm
 from unit.networks.strided import Norm, halvings, layer_norm, strided_decoder, strided_encoder
@@ -72,11 +72,17 @@ class NetsConfig:
     """the Gaussian's variance σ², or the Laplace's b"""
     noise: float = 0.0
     """standard deviation of Gaussian noise on the encoder's input, clipped to [0, 1] (denoising; 0: none)"""
+    salt_pepper: float = 0.0
+    """share of the encoder's input that is set to 0 or 1, each as often, in place of Gaussian noise (denoising; 0:
+    none)"""
 
     def __post_init__(self) -> None:
         within("model.latent", self.latent, 1, MAX_WIDTH)
         within("model.width", self.width, 1, 4096)
         at_least("model.noise", self.noise, 0)
+        within("model.salt_pepper", self.salt_pepper, 0, 1)
+        if self.noise and self.salt_pepper:
+            raise ConfigError(f"model.salt_pepper: expected 0 with model.noise {self.noise}, got {self.salt_pepper}")
         above_0("model.scale", self.scale)
         check_widths("model.hidden", self.hidden)
         if len(self.activations) != len(self.hidden):
@@ -87,6 +93,35 @@ class NetsConfig:
     def nets(self) -> dict[str, Any]:
         """The values of these keys alone, whatever a subclass adds."""
         return {field.name: getattr(self, field.name) for field in fields(NetsConfig)}
+
+
+@dataclass(frozen=True)
+class TrainedNetsConfig(NetsConfig):
+    """How these networks begin, and what else there is in them for the sake of their training."""
+
+    init: Init = "torch"
+    """weights to begin with: torch's own; he, N(0, 2/n_in); or xavier, uniform in ±√(6/(n_in + n_out)); of the latter
+    two biases are 0"""
+    dropout: float = 0.0
+    """share of a perceptron's hidden units that are dropped in training, after their activation (0: none)"""
+    batch_norm: int = 0
+    """batch normalization before each hidden activation, over groups of so many images; a process's micro-batch must
+    hold whole groups (0: none in perceptrons, layer normalization in strided networks)"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        fraction("model.dropout", self.dropout)
+        at_least("model.batch_norm", self.batch_norm, 0)
+        if self.batch_norm == 1:
+            raise ConfigError("model.batch_norm: expected 0 or at least 2, got 1")
+        kind = f"architecture {self.architecture}" if self.decoder == "mirror" else f"decoder {self.decoder}"
+        if self.dropout and kind != "architecture mlp":
+            raise ConfigError(f"model.dropout: expected 0 with {kind}, got {self.dropout}")
+        if self.batch_norm and kind not in ("architecture mlp", "architecture strided"):
+            raise ConfigError(f"model.batch_norm: expected 0 with {kind}, got {self.batch_norm}")
+
+    def nets(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(TrainedNetsConfig)}
 
 
 def check_widths(key: str, hidden: tuple[int, ...]) -> None:
@@ -102,7 +137,7 @@ def require_mlp(model: NetsConfig) -> None:
 
 
 @dataclass(frozen=True)
-class AutoencoderConfig(NetsConfig):
+class AutoencoderConfig(TrainedNetsConfig):
     """The networks, and what their output means."""
 
     posterior: PosteriorKind = "gaussian"
@@ -116,19 +151,12 @@ class AutoencoderConfig(NetsConfig):
     regularizer: Literal["kl", "mmd", "adversarial"] = "kl"
     """what pulled the codes towards the prior in training"""
     features: bool = False
-    """whether the likelihood was one of a discriminator's features, so that there is no bound in pixels (VAE/GAN)"""
-    batch_norm: int = 0
-    """strided networks: batch normalization over so many images at once, in the decoder twice as many codes (0: layer
-    normalization of each image by itself)"""
+    """whether the likelihood was one of a discriminator's features, so that there is no bound in pixels, and batch
+    normalization in the decoder is over twice as many codes (VAE/GAN)"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         above_0("model.prior_sd", self.prior_sd)
-        at_least("model.batch_norm", self.batch_norm, 0)
-        if self.batch_norm and self.architecture != "strided":
-            raise ConfigError(
-                f"model.batch_norm: expected 0 with architecture {self.architecture}, got {self.batch_norm}"
-            )
         if self.labels != "none":
             require_mlp(self)
         check_prior(self.prior, self.latent)
@@ -151,26 +179,38 @@ class ImageAutoencoderConfig:
 
 
 def image_encoder(
-    config: NetsConfig, images: ImageShape, n_out: int, *, conditions: int = 0, norm: Norm = layer_norm
+    config: NetsConfig,
+    images: ImageShape,
+    n_out: int,
+    *,
+    conditions: int = 0,
+    norm: Norm | None = None,
+    dropout: float = 0.0,
 ) -> nn.Module:
-    """(B, C, size, size), or flat with a condition behind it, → (B, n_out)."""
+    """(B, C, size, size), or flat with a condition behind it, → (B, n_out); `norm` is that of perceptrons and of
+    strided networks, `dropout` that of perceptrons."""
     match config.architecture:
         case "conv":
             return conv_encoder(images.size, n_out, channels=images.channels)
         case "strided":
-            return strided_encoder(images.size, n_out, channels=images.channels, width=config.width, norm=norm)
-    return mlp(images.pixels + conditions, config.hidden, n_out, config.activations)
+            return strided_encoder(
+                images.size, n_out, channels=images.channels, width=config.width, norm=norm or layer_norm
+            )
+    n_in = images.pixels + conditions
+    return mlp(n_in, config.hidden, n_out, config.activations, norm=norm, dropout=dropout)
 
 
 def centered_encoder(config: NetsConfig, images: ImageShape, n_out: int) -> nn.Sequential:
     """A perceptron with layer normalization, of images less their mean: (B, C, size, size) → (B, n_out)."""
     return nn.Sequential(
         Centered(images.channels, images.size, images.size),
-        mlp(images.pixels, config.hidden, n_out, config.activations, normalized=True),
+        mlp(images.pixels, config.hidden, n_out, config.activations, norm=nn.LayerNorm),
     )
 
 
-def image_decoder(config: NetsConfig, images: ImageShape, n_in: int, *, norm: Norm = layer_norm) -> nn.Module:
+def image_decoder(
+    config: NetsConfig, images: ImageShape, n_in: int, *, norm: Norm | None = None, dropout: float = 0.0
+) -> nn.Module:
     """(B, n_in) → (B, C, size, size): logits for the Bernoulli likelihood, else means in [0, 1]."""
     shape = (images.channels, images.size, images.size)
     hidden, activations = config.hidden[::-1], config.activations[::-1]
@@ -181,9 +221,11 @@ def image_decoder(config: NetsConfig, images: ImageShape, n_in: int, *, norm: No
         case "conv":
             layers = [conv_decoder(n_in, images.size, channels=images.channels)]
         case "strided":
+            norm = norm or layer_norm
             layers = [strided_decoder(n_in, images.size, channels=images.channels, width=config.width, norm=norm)]
         case "mlp":
-            layers = [mlp(n_in, hidden, images.pixels, activations), nn.Unflatten(1, shape)]
+            perceptron = mlp(n_in, hidden, images.pixels, activations, norm=norm, dropout=dropout)
+            layers = [perceptron, nn.Unflatten(1, shape)]
     return nn.Sequential(*layers, *([] if config.likelihood == "bernoulli" else [nn.Sigmoid()]))
 
 
@@ -198,9 +240,9 @@ def check_conv(config: NetsConfig, size: int) -> None:
         )
 
 
-def batch_norm(group: int) -> Norm:
-    """Batch normalization over groups of so many images, or of 0, layer normalization."""
-    return partial(BatchNorm, group=group) if group else layer_norm
+def batch_norm(group: int) -> Norm | None:
+    """Batch normalization over groups of so many images; of 0, none."""
+    return partial(BatchNorm, group=group) if group else None
 
 
 class ImageAutoencoder(Model, Autoencoder[nn.Module, nn.Module], name="autoencoder"):
@@ -225,10 +267,18 @@ class ImageAutoencoder(Model, Autoencoder[nn.Module, nn.Module], name="autoencod
                 encoder_channels(model.latent, model.posterior),
                 conditions=in_encoder,
                 norm=batch_norm(model.batch_norm),
+                dropout=model.dropout,
             ),
-            image_decoder(model, images, model.latent + in_decoder, norm=batch_norm(2 * model.batch_norm)),
+            image_decoder(
+                model,
+                images,
+                model.latent + in_decoder,
+                norm=batch_norm(2 * model.batch_norm if model.features else model.batch_norm),
+                dropout=model.dropout,
+            ),
             posterior=model.posterior,
         )
+        initialize(self, model.init)
         self.config, self.images, self.labels = config, images, model.labels
         self.prior: Prior = build_prior(model.prior, model.latent, sd=model.prior_sd)
         self.likelihood = build_likelihood(model.likelihood, model.scale)

@@ -106,6 +106,8 @@ class M2NetsConfig(NetsConfig):
     activations: tuple[Activation, ...] = ("softplus",)
     noise: float = 0.0
     """standard deviation of Gaussian noise on the classifier's input, clipped to [0, 1] (0: none)"""
+    salt_pepper: float = 0.0
+    """share of the classifier's input that is set to 0 or 1, each as often, in place of Gaussian noise (0: none)"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

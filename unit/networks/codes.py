@@ -4,13 +4,16 @@ Images are float (B, C, side, side); codes and conditions (B, n).
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from unit.networks.dropout import Dropout
+
 Activation = Literal["relu", "elu", "tanh", "leaky_relu", "softplus"]
+Init = Literal["torch", "he", "xavier"]
 WIDTHS = ((32, 1), (64, 2), (64, 2), (64, 1))
 """Channels and stride of the convolutions."""
 
@@ -43,14 +46,21 @@ class Centered(nn.Module):
 
 
 def mlp(
-    n_in: int, hidden: Sequence[int], n_out: int, activations: Sequence[Activation], *, normalized: bool = False
+    n_in: int,
+    hidden: Sequence[int],
+    n_out: int,
+    activations: Sequence[Activation],
+    *,
+    norm: Callable[[int], nn.Module] | None = None,
+    dropout: float = 0.0,
 ) -> nn.Sequential:
-    """Linear layers of widths `hidden`, each with its activation, and with layer normalization before that where
-    `normalized`, and a linear one to n_out: (B, …) → (B, n_out)."""
+    """Linear layers of widths `hidden`, each with its activation, before it a norm of that width, if any, and after it
+    dropout, if that is not 0; and a linear one to n_out: (B, …) → (B, n_out)."""
     layers: list[nn.Module] = [nn.Flatten()]
     for (narrow, wide), activation in zip(itertools.pairwise([n_in, *hidden]), activations, strict=True):
-        norm = [nn.LayerNorm(wide)] if normalized else []
-        layers += [nn.Linear(narrow, wide), *norm, activation_layer(activation)]
+        normalize = [] if norm is None else [norm(wide)]
+        drop = [Dropout(dropout)] if dropout else []
+        layers += [nn.Linear(narrow, wide), *normalize, activation_layer(activation), *drop]
     return nn.Sequential(*layers, nn.Linear([n_in, *hidden][-1], n_out))
 
 
@@ -114,3 +124,21 @@ def vector_discriminators(dimensions: Sequence[int], *, hidden: Sequence[int]) -
 def one_hot(labels: Tensor, classes: int) -> Tensor:
     """float (B, classes)."""
     return torch.nn.functional.one_hot(labels, classes).float()
+
+
+def initialize(network: nn.Module, init: Init) -> None:
+    """Draw the weights of linear layers and convolutions anew, and set their biases to 0; `torch` leaves all as it is.
+
+    `he`: N(0, 2/n_in) (He et al., Delving Deep into Rectifiers, 2015); `xavier`: uniform in ±√(6/(n_in + n_out))
+    (Glorot & Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010).
+    """
+    if init == "torch":
+        return
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            if init == "he":
+                nn.init.kaiming_normal_(module.weight)
+            else:
+                nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

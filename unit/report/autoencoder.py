@@ -2,7 +2,7 @@
 
     picture              of       shows
     reconstructions      A L   C  rows of images, and beneath each row its reconstructions
-    denoising            A L      the images, the same with noise, and what is made of those (if model.noise is not 0)
+    denoising            A L      the images, the same with noise, and what is made of those (of a denoising model)
     samples              A L M    images of codes drawn from the prior; but for A, a column a label
     styles                 L M C  a row a drawn style, a column a label or category
     analogies              L M    an image of each class, and its style with every label
@@ -27,11 +27,12 @@ import torch
 from torch import Tensor
 
 from unit import draws
+from unit.core.noise import noisy
 from unit.core.prior import Normal, Prior, drawn
 from unit.data.domain import Domain
 from unit.data.grid import Grid
-from unit.data.images import to_float, to_uint8, write_grid
-from unit.models.autoencoder import ImageAutoencoder
+from unit.data.images import from_intensity, to_float, to_intensity, to_uint8, write_grid
+from unit.models.autoencoder import ImageAutoencoder, NetsConfig
 from unit.models.base import Model
 from unit.models.categorical import CategoricalAutoencoder, log_odds
 from unit.models.m1 import M1Model
@@ -110,8 +111,8 @@ def autoencoder_pictures(model: ImageAutoencoder, images: Domain) -> dict[str, D
 
     classes = model.images.classes if model.labels != "none" else 0
     pictures: dict[str, Draw] = {"reconstructions": partial(reconstructions, rebuilt, images)}
-    if model.config.model.noise:
-        pictures["denoising"] = partial(denoising, rebuilt, images, model.config.model.noise)
+    if model.config.model.noise or model.config.model.salt_pepper:
+        pictures["denoising"] = partial(denoising, rebuilt, images, model.config.model)
     pictures |= decoder_pictures(model.image, model.prior, classes=classes)
     if classes:
         pictures["analogies"] = partial(analogies, model.code, model.image, images)
@@ -174,10 +175,10 @@ def reconstructions(rebuilt: Code, images: Domain) -> Grid:
     return beneath(columns, x, rebuilt(x, y))
 
 
-def denoising(rebuilt: Code, images: Domain, sd: float) -> Grid:
+def denoising(rebuilt: Code, images: Domain, model: NetsConfig) -> Grid:
     x, y, columns = rows(images)
-    noise = torch.randn(x.shape, generator=draws.generator(0, "plot noise"))
-    seen = (x + 2 * sd * noise).clamp(-1, 1)  # sd is of intensities in [0, 1]
+    normals = torch.randn(x.shape, generator=draws.generator(0, "plot noise"))
+    seen = from_intensity(noisy(to_intensity(x), normals, sd=model.noise, salt_pepper=model.salt_pepper))
     return beneath(columns, x, seen, rebuilt(seen, y))
 
 

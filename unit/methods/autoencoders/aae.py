@@ -30,12 +30,12 @@ from unit.methods.autoencoders.base import (
     with_noise,
 )
 from unit.methods.base import OptimizerGroup, Phase, detached
-from unit.models.autoencoder import ImageAutoencoder, autoencoder, check_prior
-from unit.networks.codes import one_hot, vector_discriminators
+from unit.models.autoencoder import ImageAutoencoder, TrainedNetsConfig, autoencoder, check_prior
+from unit.networks.codes import initialize, one_hot, vector_discriminators
 
 
 @dataclass(frozen=True)
-class AAEModelConfig(AdversarialConfig):
+class AAEModelConfig(AdversarialConfig, TrainedNetsConfig):
     """An AAE's networks and prior."""
 
     posterior: PosteriorKind = "deterministic"
@@ -51,6 +51,8 @@ class AAEModelConfig(AdversarialConfig):
         super().__post_init__()
         above_0("model.prior_sd", self.prior_sd)
         prior = check_prior(self.prior, self.latent)
+        if self.informed and self.batch_norm:
+            raise ConfigError(f"model.batch_norm: expected 0 with model.informed, got {self.batch_norm}")
         if self.informed and self.combined:
             raise ConfigError(f"model.combined: expected 0 with model.informed, got {self.combined}")
         if self.informed and not prior.labels:
@@ -95,6 +97,7 @@ class AAE(AutoencoderMethod):
             )
         labels = self.classes + 1 if self.informed else 0
         self.discriminator = vector_discriminators([config.model.latent + labels], hidden=config.model.discriminator)
+        initialize(self.discriminator, config.model.init)
         self.adversary = Adversarial(self.discriminator, self.combined)
         self.networks["discriminator"] = self.discriminator
 
@@ -121,15 +124,15 @@ class AAE(AutoencoderMethod):
         if not self.combined:
             yield self.reconstruction_phase(wrapped, batch)
         with torch.no_grad():
-            codes = self.fake_codes(wrapped, batch)
+            codes = self.fake_codes(wrapped, batch, "judged")
         self.discriminator.requires_grad_(True)
         yield code_discriminator_phase(self.adversary, wrapped["discriminator"], [self.real_codes(batch)], [codes])
         self.discriminator.requires_grad_(False)
         if self.combined:
             yield self.reconstruction_phase(wrapped, batch)
             return
-        for _ in range(self.settings.generator_steps):
-            loss = generator_loss(self.discriminator(self.fake_codes(wrapped, batch)), "bce")
+        for number in range(self.settings.generator_steps):
+            loss = generator_loss(self.discriminator(self.fake_codes(wrapped, batch, f"fooling {number}")), "bce")
             yield Phase("encoder", loss, {"code_gan": loss.detach()})
 
     def reconstruction_phase(self, wrapped: Mapping[str, nn.Module], batch: ImageBatch) -> Phase:
@@ -146,13 +149,15 @@ class AAE(AutoencoderMethod):
         """The images whose codes the discriminator sees: all, and, where it gets labels, the labeled ones too."""
         return [batch] if batch.labeled is None or not self.informed else [batch, batch.labeled]
 
-    def fake_codes(self, wrapped: Mapping[str, nn.Module], batch: ImageBatch) -> Tensor:
-        """What the discriminator is to take for samples of the prior."""
+    def fake_codes(self, wrapped: Mapping[str, nn.Module], batch: ImageBatch, purpose: str) -> Tensor:
+        """What the discriminator is to take for samples of the prior; each purpose has its own dropout."""
         parts = self.images_with_codes(batch)
         purposes = ("noise", "labelled noise")[: len(parts)]
-        seen = [with_noise(part, self.settings.noise, name) for part, name in zip(parts, purposes, strict=True)]
+        seen = [with_noise(part, self.settings, name) for part, name in zip(parts, purposes, strict=True)]
         noise = torch.cat([part.normals(f"judged {i}", self.settings.latent) for i, part in enumerate(parts)])
-        z = build_posterior(wrapped["encoder"](torch.cat(seen)), self.autoencoder.posterior).sample(noise)
+        with self.dropping("encoder", purpose, *parts):
+            output = wrapped["encoder"](torch.cat(seen))
+        z = build_posterior(output, self.autoencoder.posterior).sample(noise)
         return self.with_labels(z, [part.y for part in parts[1:]])
 
     def real_codes(self, batch: ImageBatch) -> Tensor:

@@ -171,7 +171,7 @@ class SemiAAE(ImageMethod):
         return groups
 
     def encode(self, wrapped: Mapping[str, nn.Module], batch: ImageBatch, purpose: str = "noise") -> Code:
-        return self.network.split(wrapped["encoder"](with_noise(batch, self.settings.noise, purpose)))
+        return self.network.split(wrapped["encoder"](with_noise(batch, self.settings, purpose)))
 
     def phases(self, wrapped: Mapping[str, nn.Module], batch: ImageBatch, *, recompute: bool) -> Iterator[Phase]:
         """Reconstruction, discriminators, encoder (as often as the config says), classifier.
@@ -207,13 +207,13 @@ class SemiAAE(ImageMethod):
         """All that the encoder learns, with the config's weights, in one pass through it; y are the batch's categories,
         without their graph."""
         settings, known = self.settings, batch.labeled
-        x = with_noise(batch, settings.noise)
+        x = with_noise(batch, settings)
         seen = [x]
         if settings.smoothness:
             changed = x + self.perturbation(x, y, batch.normals("perturbation", *x.shape[1:]))
             seen.append(warp(changed, settings.warp, batch.normals("warp", 6)) if settings.warp else changed)
         if known is not None:
-            seen.append(with_noise(known, settings.noise, "labelled noise"))
+            seen.append(with_noise(known, settings, "labelled noise"))
         codes = [self.network.split(part) for part in wrapped["encoder"](torch.cat(seen)).split([*map(len, seen)])]
         terms = self.reconstruction(wrapped, batch, codes[0])
         code_gan = self.generator_terms(batch, codes[0], "fooling")

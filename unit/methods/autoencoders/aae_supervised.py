@@ -11,11 +11,11 @@ from unit.data.batches import Batches
 from unit.data.labeled import ImageBatch
 from unit.methods.autoencoders.aae import AAE
 from unit.methods.autoencoders.base import AdversarialConfig, AutoencoderMethodConfig, read_shape
-from unit.models.autoencoder import ImageAutoencoder, autoencoder, require_mlp
+from unit.models.autoencoder import ImageAutoencoder, TrainedNetsConfig, autoencoder, require_mlp
 
 
 @dataclass(frozen=True)
-class SupervisedAAEModelConfig(AdversarialConfig):
+class SupervisedAAEModelConfig(AdversarialConfig, TrainedNetsConfig):
     """An AAE's networks; the decoder gets the label."""
 
     latent: int = 15

@@ -1,6 +1,7 @@
 """What methods of autoencoders share: the data, the noisy input, the reconstruction and the sample grid."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from unit.config.base import Config, ConfigError, above_0, at_least
 from unit.config.data import ImagesConfig, LabeledImagesConfig
 from unit.core.autoencoder import joined
 from unit.core.likelihood import LikelihoodKind
+from unit.core.noise import noisy
 from unit.core.posterior import Posterior, build_posterior
 from unit.core.prior import Prior
 from unit.core.regularizer import Adversarial
@@ -22,9 +24,10 @@ from unit.data.images import to_float, to_uint8
 from unit.data.labeled import ImageBatch, ImageBatches, open_batches
 from unit.memory import check_batch
 from unit.methods.base import Method, OptimizerGroup, Phase, named_domains
-from unit.models.autoencoder import ImageAutoencoder, ImageShape, NetsConfig, check_widths
+from unit.models.autoencoder import ImageAutoencoder, ImageShape, NetsConfig, TrainedNetsConfig, check_widths
 from unit.models.base import Model
 from unit.networks.codes import Activation
+from unit.networks.dropout import dropping
 
 SAMPLES = 20
 """Columns of a sample grid."""
@@ -128,6 +131,12 @@ class AutoencoderMethod(ImageMethod):
 
     autoencoder: ImageAutoencoder
 
+    @classmethod
+    def check(cls, config: Any, shard: Shard) -> None:
+        super().check(config, shard)
+        if isinstance(config.model, TrainedNetsConfig) and config.model.batch_norm:
+            check_groups(shard, config.model.batch_norm, key="model.batch_norm")
+
     def use(self, model: Model, autoencoder: ImageAutoencoder) -> None:
         """Train this autoencoder, which is the model or part of it."""
         self.model, self.autoencoder = model, autoencoder
@@ -139,15 +148,26 @@ class AutoencoderMethod(ImageMethod):
 
     def encode(self, wrapped: Mapping[str, nn.Module], batch: ImageBatch) -> Posterior:
         """q(z|x) of the batch's images, or of noisy ones where the config has noise."""
-        x = with_noise(batch, self.config.model.noise)
-        return build_posterior(
-            wrapped["encoder"](joined(x, self.autoencoder.encoder_condition(batch.y))), self.autoencoder.posterior
-        )
+        x = with_noise(batch, self.config.model)
+        with self.dropping("encoder", "encode", batch):
+            output = wrapped["encoder"](joined(x, self.autoencoder.encoder_condition(batch.y)))
+        return build_posterior(output, self.autoencoder.posterior)
 
     def decode(self, wrapped: Mapping[str, nn.Module], z: Tensor, batch: ImageBatch) -> Tensor:
         """The decoder's output of these codes."""
-        output: Tensor = wrapped["decoder"](joined(z, self.autoencoder.decoder_condition(batch.y)))
+        with self.dropping("decoder", "decode", batch):
+            output: Tensor = wrapped["decoder"](joined(z, self.autoencoder.decoder_condition(batch.y)))
         return output
+
+    def dropping(self, network: str, purpose: str, *parts: ImageBatch) -> AbstractContextManager[None]:
+        """Dropout in that network, which gets the images or codes of these parts one after another."""
+
+        def draw(shape: tuple[int, ...], key: str) -> Tensor:
+            assert shape[0] == sum(len(part.x) for part in parts)
+            names = (f"dropout {purpose} {key} {number}" for number in range(len(parts)))
+            return torch.cat([part.normals(name, *shape[1:]) for part, name in zip(parts, names, strict=True)])
+
+        return dropping(self.networks[network], draw)
 
     def reconstruction(self, output: Tensor, batch: ImageBatch) -> Tensor:
         """−log p(x|z) in nats, averaged over the images: a scalar."""
@@ -190,22 +210,19 @@ def code_discriminator_phase(
     return Phase("discriminator", loss, {"discriminator": loss.detach()})
 
 
-def check_groups(shard: Shard, group: int) -> None:
+def check_groups(shard: Shard, group: int, *, key: str = "model.group") -> None:
     """Raise ConfigError where a process's micro-batch isn't made of whole groups of `group` images."""
     count = len(shard.positions(0))
     if count % group:
         raise ConfigError(
-            f"model.group: {count} images per process and micro-batch are no whole groups of {group}; "
+            f"{key}: {count} images per process and micro-batch are no whole groups of {group}; "
             f"expected a divisor of {count} that is at least 2, or a larger train.batch_size"
         )
 
 
-def with_noise(batch: ImageBatch, sd: float, purpose: str = "noise") -> Tensor:
-    """The images' intensities with Gaussian noise of that standard deviation, clipped to [0, 1]."""
-    p = batch.intensities
-    return add_noise(p, sd, batch.normals(purpose, *p.shape[1:])) if sd else p
-
-
-def add_noise(x: Tensor, sd: float, normals: Tensor) -> Tensor:
-    """x + sd·ε, clipped to [0, 1], of intensities x."""
-    return (x + sd * normals).clamp(0, 1)
+def with_noise(batch: ImageBatch, model: NetsConfig, purpose: str = "noise") -> Tensor:
+    """The images' intensities, with the noise that the model's config has."""
+    x = batch.intensities
+    if not (model.noise or model.salt_pepper):
+        return x
+    return noisy(x, batch.normals(purpose, *x.shape[1:]), sd=model.noise, salt_pepper=model.salt_pepper)

@@ -31,4 +31,5 @@ class CVAE(VAE):
 
     def build(self, config: Any, batches: Batches[Any, ImageBatch]) -> ImageAutoencoder:
         """A VAE's network with the one-hot label concatenated to both inputs."""
-        return autoencoder(config.model, read_shape(batches), labels="both")
+        model, images = config.model, read_shape(batches)
+        return autoencoder(model, images, posterior=model.posterior, prior_sd=model.prior_sd, labels="both")

@@ -74,13 +74,13 @@ class M2(ImageMethod):
 
     def phases(self, wrapped: Mapping[str, nn.Module], batch: ImageBatch, *, recompute: bool) -> Iterator[Phase]:
         """One step of all networks."""
-        noise, latent = self.config.model.noise, self.config.model.latent
-        seen = with_noise(batch, noise).flatten(1)
+        latent = self.config.model.latent
+        seen = with_noise(batch, self.config.model).flatten(1)
         labeled = None
         if (known := batch.labeled) is not None:
             labeled = Labeled(
                 known.intensities.flatten(1),
-                with_noise(known, noise, "labelled noise").flatten(1),
+                with_noise(known, self.config.model, "labelled noise").flatten(1),
                 known.y,
                 known.normals("labelled latent", latent),
             )

@@ -1,20 +1,42 @@
 """VAE: the evidence lower bound (Kingma & Welling, Auto-Encoding Variational Bayes, 2014, equation 3).
 
-With `model.noise` the encoder sees noisy images and the decoder is to give the clean ones (a denoising VAE).
+With `model.noise` or `model.salt_pepper` the encoder sees noisy images and the decoder is to give the clean ones (a
+denoising VAE). With `model.beta` other than 1 the bound is that of β-VAE (Higgins et al. 2017).
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 from torch import nn
 
+from unit.config.base import above_0, at_least
 from unit.core.regularizer import KL
 from unit.data.batches import Batches
 from unit.data.labeled import ImageBatch
 from unit.methods.autoencoders.base import AutoencoderMethod, AutoencoderMethodConfig, CodeDraws, read_shape
 from unit.methods.base import Phase, detached
-from unit.models.autoencoder import ImageAutoencoder, autoencoder
+from unit.models.autoencoder import ImageAutoencoder, TrainedNetsConfig, autoencoder
+
+
+@dataclass(frozen=True)
+class VAEModelConfig(TrainedNetsConfig):
+    """A VAE's networks, posterior and prior, and the weight of its KL divergence."""
+
+    posterior: Literal["gaussian", "softplus"] = "gaussian"
+    """how the encoder gives σ: by log σ², or as softplus + 10⁻⁶"""
+    prior_sd: float = 1.0
+    """standard deviation of the prior"""
+    beta: float = 1.0
+    """β, weight of the KL divergence: below 1, codes keep more of the image; above, they are nearer to the prior"""
+    kl_warmup: int = 0
+    """steps over which the KL divergence's weight rises to β"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        above_0("model.prior_sd", self.prior_sd)
+        above_0("model.beta", self.beta)
+        at_least("model.kl_warmup", self.kl_warmup, 0)
 
 
 @dataclass(frozen=True)
@@ -22,6 +44,7 @@ class VAEConfig(AutoencoderMethodConfig):
     """A variational autoencoder (Kingma & Welling 2014)."""
 
     method: ClassVar[str] = "vae"
+    model: VAEModelConfig = field(default_factory=VAEModelConfig)
 
 
 class BoundMethod(AutoencoderMethod):
@@ -35,7 +58,8 @@ class BoundMethod(AutoencoderMethod):
         output = self.decode(wrapped, q.sample(self.latent_noise(batch)), batch)
         terms = {"reconstruction": self.reconstruction(output, batch)}
         terms |= self.regularizer.terms({"": q}, CodeDraws(batch, self.autoencoder.prior))
-        return Phase("autoencoder", terms["reconstruction"] + self.regularizer.weight * terms["kl"], detached(terms))
+        weight = self.regularizer.weight_at(batch.step)
+        return Phase("autoencoder", terms["reconstruction"] + weight * terms["kl"], detached(terms))
 
 
 class VAE(BoundMethod):
@@ -45,12 +69,14 @@ class VAE(BoundMethod):
 
     def __init__(self, config: VAEConfig, batches: Batches[Any, ImageBatch]) -> None:
         super().__init__(config, batches)
-        model = self.build(config, batches)
+        model, settings = self.build(config, batches), config.model
         self.use(model, model)
+        self.regularizer = KL(settings.beta, sd=settings.prior_sd, warmup=settings.kl_warmup)
 
     def build(self, config: Any, batches: Batches[Any, ImageBatch]) -> ImageAutoencoder:
-        """A Gaussian posterior of learned variance, and the prior N(0, I)."""
-        return autoencoder(config.model, read_shape(batches))
+        """A Gaussian posterior of learned variance, and the prior N(0, prior_sd²·I)."""
+        model = config.model
+        return autoencoder(model, read_shape(batches), posterior=model.posterior, prior_sd=model.prior_sd)
 
     def phases(self, wrapped: Mapping[str, nn.Module], batch: ImageBatch, *, recompute: bool) -> Iterator[Phase]:
         yield self.bound(wrapped, batch)

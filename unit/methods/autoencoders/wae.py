@@ -25,12 +25,12 @@ from unit.methods.autoencoders.base import (
     read_shape,
 )
 from unit.methods.base import OptimizerGroup, Phase, detached, sum_terms
-from unit.models.autoencoder import autoencoder
-from unit.networks.codes import vector_discriminators
+from unit.models.autoencoder import TrainedNetsConfig, autoencoder
+from unit.networks.codes import initialize, vector_discriminators
 
 
 @dataclass(frozen=True)
-class WAEModelConfig(AdversaryConfig):
+class WAEModelConfig(AdversaryConfig, TrainedNetsConfig):
     """A WAE's networks and penalty."""
 
     scale: float = 10.0
@@ -79,6 +79,7 @@ class WAE(AutoencoderMethod):
         if settings.regularizer == "adversarial":
             discriminator = vector_discriminators([settings.latent], hidden=settings.discriminator)
             self.regularizer = Adversarial(discriminator, settings.weight)
+            initialize(discriminator, settings.init)
             self.networks["discriminator"] = discriminator
 
     @classmethod
