@@ -51,7 +51,7 @@ class VAEGANModelConfig(NetsConfig):
     """of the features: gaussian, of variance model.scale"""
     layer: int = 3
     """l: which convolution of the discriminator gives the features, from 1"""
-    gamma: float = 1e-5
+    gamma: float = 1e-3
     """γ: weight of the features' likelihood in the decoder's step, beside fooling the discriminator"""
     group: int = 64
     """a batch norm is over groups of this many images; a process's micro-batch must hold whole groups"""
