@@ -17,6 +17,8 @@ from saved_models import saved
 import unit
 from unit.data.decoding import read_image
 from unit.data.images import to_float
+from unit.inference.codes import encoding_of
+from unit.models.base import Direction, ImageTranslator
 from unit.models.folder import load_model
 
 
@@ -157,3 +159,17 @@ def test_names_survive_as_they_are(tmp_path: Path, run_command: Command) -> None
     model = saved("vae", tmp_path / "model")
     assert run_command("main", "encode", "--model", model, "--input", root, "--output", out).code == 0
     assert json.loads(out.with_suffix(".names.json").read_text()) == ["line\nbreak.png", "ü.png"]
+
+
+class Negative(ImageTranslator):
+    """A translator without codes."""
+
+    name, stride, floats_per_pixel = "negative", 1, 1.0
+
+    def _translate(self, x: torch.Tensor, direction: Direction) -> torch.Tensor:
+        return -x
+
+
+def test_other_translators_have_no_codes() -> None:
+    with pytest.raises(ValueError, match="a model negative has no codes; expected an autoencoder, or UNIT"):
+        encoding_of(Negative(), domain="a", label=None)

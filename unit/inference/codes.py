@@ -17,7 +17,7 @@ from unit.data.images import find_files, to_float
 from unit.data.remarks import skipped_line
 from unit.inference.translator import default_device, move
 from unit.models.autoencoder import ImageAutoencoder
-from unit.models.base import Model
+from unit.models.base import ImageTranslator, Model
 from unit.models.categorical import CategoricalAutoencoder
 from unit.models.folder import load_model
 from unit.models.m1 import M1Model
@@ -50,6 +50,8 @@ def encoding_of(model: Model, *, domain: str | None, label: int | None) -> Encod
         of = model.images
         size = of.size // model.stride * model.stride
         return Encoding(size, of.channels(domain), lambda x: model.code(x, "a" if domain == "a" else "b"))
+    if isinstance(model, ImageTranslator):
+        raise ValueError(f"a model {model.name} has no codes; expected an autoencoder, or UNIT")
     if domain is not None:
         raise ValueError(f"domain: a model {model.name} has no domains; expected none, got {domain}")
     code = code_of(model, label)
