@@ -50,6 +50,7 @@ LABELED = {"data.labeled": 10, "data.labeled_batch": 4}
 DISCRIMINATOR = {"model.discriminator": [8]}
 
 METHODS: dict[str, dict[str, Any]] = {
+    "ae": {},
     "vae": {},
     "vae denoising": {"method": "vae", "model.noise": 0.3, "model.likelihood": "laplace"},
     "vae conv": {"method": "vae", "model.architecture": "conv", "model.likelihood": "gaussian"},
@@ -60,6 +61,7 @@ METHODS: dict[str, dict[str, Any]] = {
         "method": "vae", "model.posterior": "softplus", "model.beta": 0.5, "model.kl_warmup": 3, "model.prior_sd": 2.0,
         "model.salt_pepper": 0.3, "model.dropout": 0.2, "model.init": "he",
     },
+    "vae mixture": {"method": "vae", "model.prior": "mixture"},
     "vae cppn": {"method": "vae", "model.decoder": "coordinates"},
     "cvae": {},
     "cvae cppn": {"method": "cvae", "model.decoder": "coordinates"},
@@ -78,8 +80,12 @@ METHODS: dict[str, dict[str, Any]] = {
         "model.noise": 0.2,
     } | LABELED | DISCRIMINATOR,
     "aae informed dropped": {
-        "method": "aae", "model.informed": True, "model.prior": "mixture", "model.dropout": 0.3,
+        "method": "aae", "model.informed": True, "model.prior": "cells", "model.dropout": 0.3,
     } | LABELED | DISCRIMINATOR,
+    "aae informed of all": {
+        "method": "aae", "model.informed": True, "model.prior": "sectors", "data.labeled": "all",
+        "data.labeled_batch": 4,
+    } | DISCRIMINATOR,
     "aae combined": {"method": "aae", "model.combined": 3.0, "model.prior": "uniform"} | DISCRIMINATOR,
     "aae combined normed": {
         "method": "aae", "model.combined": 3.0, "model.dropout": 0.1, "model.batch_norm": 2, "model.init": "xavier",

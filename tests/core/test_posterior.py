@@ -56,6 +56,12 @@ def test_the_kl_divergence_to_a_prior_of_another_width_is_torchs_own(shape: tupl
         close(posterior.kl(sd), expected.flatten(1).sum(1))
 
 
+def test_a_sample_s_density_is_torchs_own() -> None:
+    mu, log_variance, z = (normals(5, 7, seed=seed) for seed in range(3))
+    expected = distributions.Normal(mu, torch.exp(log_variance / 2)).log_prob(z).sum(1)
+    close(Gaussian(mu, log_variance).log_prob(z), expected)
+
+
 def test_the_softplus_of_an_encoders_output_is_the_standard_deviation() -> None:
     output = torch.tensor([[1.0, -2.0, 0.0, -60.0]], dtype=torch.float64)
     q = build_posterior(output, "softplus")

@@ -9,7 +9,7 @@ from digit_toys import method_of, parse_config, uniforms
 from torch import Tensor, nn
 
 from unit.data.domain import Domain, domain_of_array
-from unit.evaluation import parzen, sets
+from unit.evaluation import parzen, recognition, sets
 from unit.evaluation.sets import ImageSet
 from unit.models.base import Model
 from unit.models.categorical import CategoricalAutoencoder
@@ -18,11 +18,12 @@ SIDE = 16
 
 
 def in_small_parts() -> Iterator[None]:
-    """For a fixture: parts of four images, and windows around 60."""
+    """For a fixture: parts of four images, windows around 60, and as many images drawn."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (sets, parzen):
             patch.setattr(module, "BATCH", 4)
         patch.setattr(parzen, "SAMPLES", 60)
+        patch.setattr(recognition, "DRAWN", 60)
         yield
 
 

@@ -112,8 +112,8 @@ def test_a_model_without_its_run_needs_to_know_where_the_data_is(run: Path, toys
 
 def test_an_autoencoder_is_evaluated_on_test_or_held_out_images(digits: Path) -> None:
     test, held_out = (unit.evaluate(digits, split=split) for split in ("test", "held_out"))
-    assert test.keys() == held_out.keys() == {"bound"} and test != held_out
-    assert written(digits) == {"bound": held_out["bound"].as_json()}
+    assert test.keys() == held_out.keys() == {"bound", "reconstruction", "codes", "recognition"} and test != held_out
+    assert written(digits) == {name: figures.as_json() for name, figures in held_out.items()}
 
 
 @pytest.mark.parametrize("metrics", [["FID"], ["round_trip", "FID"]])

@@ -89,6 +89,21 @@ def test_an_informed_discriminator_gets_the_label_or_that_there_is_none(posterio
     assert again.requires_grad and not both.requires_grad
 
 
+def test_where_all_labels_are_known_the_discriminator_sees_labeled_codes_alone() -> None:
+    method, batch = made(AAE, "aae informed of all", model__generator_steps=1)
+    known, seen = beside(batch), inputs_of(method.discriminator)
+    list(method.phases(method.networks, batch, recompute=False))
+    (both,), (again,) = seen
+    assert both.shape == (12, 2 + 11) and len(known.x) == 6
+    (real, label_real), (codes, label_fake) = (part.split([2, 11], dim=1) for part in both.split(6))
+    assert torch.equal(label_fake, one_hot(known.y, 11)) and not label_real[:, 10].any()
+    close(codes, method.networks["encoder"](known.intensities))
+    close(again, both[6:])
+    # With the standard deviation 5, label 0 lies within 5 of 0, the others in their 40° outside.
+    degrees = torch.rad2deg(torch.atan2(real[:, 1], real[:, 0])) % 360
+    assert label_real.argmax(1).tolist() == torch.where(real.norm(dim=1) < 5, 0, 1 + degrees // 40).tolist()
+
+
 def test_prior_samples_with_labels_are_alike_on_all_processes() -> None:
     method, _ = made(AAE, "aae informed", model__prior="swiss_roll")
     whole = method.real_codes(batch_of(8, labeled=8))

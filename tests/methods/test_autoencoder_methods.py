@@ -17,6 +17,7 @@ from unit.training.step import training_step
 
 AUTOENCODER, DISCRIMINATOR, ENCODER = "autoencoder", "discriminator", "encoder"
 OPTIMIZERS = {
+    "ae": [AUTOENCODER],
     "vae": [AUTOENCODER],
     "cvae": [AUTOENCODER],
     "m1": [AUTOENCODER, "classifier"],

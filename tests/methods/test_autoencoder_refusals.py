@@ -36,7 +36,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "informed without labels": ("aae informed", {"data.labeled": 0}, "data.labeled: this method needs labels"),
     "informed normal prior": (
         "aae informed", {"model.prior": "normal"},
-        "model.informed: the normal prior has no labels; expected the mixture or the swiss_roll",
+        "model.informed: the normal prior has no labels; expected mixture, swiss_roll, sectors or cells",
     ),
     "informed uniform prior": ("aae informed", {"model.prior": "uniform"}, "model.informed: the uniform prior has no"),
     "a mixture in space": (
@@ -44,6 +44,13 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         "model.latent: the mixture prior lies in the plane: expected 2 latent dimensions, got 3",
     ),
     "a swiss roll in space": ("aae", {"model.latent": 3, "model.prior": "swiss_roll"}, "model.latent: the swiss_roll"),
+    "sectors of a line": ("aae", {"model.latent": 1, "model.prior": "sectors"}, "model.latent: the sectors prior lies"),
+    "cells in space": ("aae informed dropped", {"model.latent": 3}, "model.latent: the cells prior lies in the plane"),
+    "a VAE's mixture in space": ("vae mixture", {"model.latent": 3}, "model.latent: the mixture prior lies"),
+    "a VAE's cells": ("vae", {"model.prior": "cells"}, "model.prior"),
+    "some labels": ("m2", {"data.labeled": "some"}, "data.labeled: expected int or all, got some"),
+    "all labels, that nobody is told": ("aae", {"data.labeled": "all"}, "data.labeled: expected 0 without model.inf"),
+    "a wide plain autoencoder": ("ae", {"model.prior_sd": -1}, "model.prior_sd: expected a number above 0, got -1"),
     "a conv cvae": ("cvae", {"model.architecture": "conv"}, "model.architecture: labels need perceptrons; expected"),
     "a conv m2": ("m2", {"model.architecture": "conv"}, "model.architecture: labels need perceptrons"),
     "a conv supervised aae": ("aae_supervised", {"model.architecture": "conv"}, "model.architecture: labels need"),

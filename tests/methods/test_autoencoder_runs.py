@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from unit import weights
 from unit.data.decoding import read_image
-from unit.evaluation import parzen
+from unit.evaluation import parzen, recognition
 from unit.models.folder import load_model
 from unit.training import checkpoint
 from unit.weights import collect_tensors
@@ -25,22 +25,26 @@ Runs = dict[str, Path]
 
 BOUND = ["-ELBO", "reconstruction", "KL"]
 SQUARED = {"reconstruction": ["squared error"]}
-CODES = SQUARED | {"codes": ["codes and prior", "the prior and itself"]}
+DRAWN = ["test images", "reconstructions", "samples of the prior"]
+OF_LABELS = SQUARED | {"codes": ["codes and prior", "the prior and itself"], "recognition": DRAWN}
+CODES = OF_LABELS | {"recognition": [*DRAWN, "samples of a normal distribution like the codes"]}
 PARZEN = CODES | {"parzen": ["log-likelihood", "width of the window"]}
 FIGURES: dict[str, dict[str, list[str]]] = {
-    "vae": {"bound": [*BOUND, "entropy of the images"]},
-    "vae denoising": {"bound": ["squared error of the noisy images", "squared error, denoised", *BOUND]},
+    "ae": PARZEN,
+    "vae": {"bound": [*BOUND, "entropy of the images"]} | CODES,
+    "vae denoising": {"bound": ["squared error of the noisy images", "squared error, denoised", *BOUND]} | CODES,
     "vae weighted": {
         "bound": ["squared error of the noisy images", "squared error, denoised", *BOUND, "entropy of the images"],
-    },
-    "vae conv": {"bound": BOUND},
-    "vae strided": {"bound": BOUND},
-    "cvae": {"bound": [*BOUND, "entropy of the images"]},
+    }
+    | CODES,
+    "vae conv": {"bound": BOUND} | CODES,
+    "vae strided": {"bound": BOUND} | CODES,
+    "cvae": {"bound": [*BOUND, "entropy of the images"]} | OF_LABELS,
     "m1": {"bound": [*BOUND, "entropy of the images"], "error": ["error"]},
     "m2": {"error": ["error"]},
     "m1m2": {"error": ["error"]},
     "aae": PARZEN,
-    "aae_supervised": CODES,
+    "aae_supervised": OF_LABELS,
     "aae_semi": {"error": ["error"]} | SQUARED,
     "aae_cluster": {"clusters": ["error", "clusters in use"]} | SQUARED,
     "vae_gan": PARZEN,
@@ -78,7 +82,8 @@ def runs(mnist: Path, run_command: Command, tmp_path_factory: pytest.TempPathFac
         assert said.code == 0, (name, said.err)
         first, *lines, last = said.out.splitlines()
         assert first.startswith("cpu (") and "60 images" in first and "1 process " in first
-        assert ("10 of them labeled" in first) == ("data.labeled" in METHODS[name] and name != "m2 unlabeled")
+        labeled = {"all": 60}.get(METHODS[name].get("data.labeled", 0), METHODS[name].get("data.labeled", 0))
+        assert (f"{labeled} of them labeled" in first) == ("of them labeled" in first) == bool(labeled)
         assert [line.split()[:2] for line in lines] == [["step", f"{n}/4"] for n in (1, 2, 3, 4)]
         assert last.startswith("finished") and f"unit evaluate --model {shlex.quote(str(folder / name))}" in last
     return {name: folder / name for name in METHODS}
@@ -152,6 +157,7 @@ def test_evaluate_gives_its_figures(
 ) -> None:
     """On the screen and in evaluation.json; the same each time."""
     monkeypatch.setattr(parzen, "SAMPLES", 50)
+    monkeypatch.setattr(recognition, "DRAWN", 50)
     run = Path(shutil.copytree(runs[name], tmp_path / "run"))
     said = run_command("main", "evaluate", "--model", run)
     assert said.code == 0, said.err
@@ -160,10 +166,11 @@ def test_evaluate_gives_its_figures(
     wanted = FIGURES.get(name, FIGURES[name.split()[0]])
     assert {metric: [*rows] for metric, rows in tables.items()} == wanted
     shown = [line for line in said.out.splitlines() if line]
-    assert len(shown) == sum(1 + len(rows) for rows in tables.values())
+    notes = sum(len(table.get("notes", [])) for table in json.loads(written).values())
+    assert len(shown) == sum(1 + len(rows) for rows in tables.values()) + notes
     assert all(any(line.startswith(f"{row}  ") for line in shown) for rows in tables.values() for row in rows)
     values = {row: value for rows in tables.values() for row, columns in rows.items() for value in columns.values()}
-    for row, (low, high) in {"error": (0, 1), "squared error": (50, 80), "KL": (0, 5), "-ELBO": (100, 1500)}.items():
+    for row, (low, high) in {"error": (0, 1), "squared error": (50, 120), "KL": (0, 5), "-ELBO": (100, 1500)}.items():
         assert low <= values.get(row, low) <= high, row
     assert run_command("main", "evaluate", "--model", run).out == said.out
     assert (run / "evaluation.json").read_bytes() == written

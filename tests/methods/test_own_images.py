@@ -13,13 +13,14 @@ from run_files import newest, refused, without_flushing
 from unit.config.data import ImagesConfig
 from unit.data.decoding import read_image
 from unit.data.one_domain import open_images
-from unit.evaluation import parzen
+from unit.evaluation import parzen, recognition
 from unit.models.folder import load_model
 from unit.weights import collect_tensors
 
 no_flushing = pytest.fixture(without_flushing, scope="module", autouse=True)
 
 THREE_CLASSES: dict[str, dict[str, Any]] = {
+    "ae": {},
     "vae": {},
     "vae conv": {"data.size": 16},
     "vae strided": {"data.size": 20},
@@ -36,7 +37,7 @@ THREE_CLASSES: dict[str, dict[str, Any]] = {
     "wae": {},
 }
 """What differs from the smallest training on digits."""
-WITHOUT_CLASSES = ["vae", "aae", "aae combined", "aae_cluster", "wae", "wae adversarial"]
+WITHOUT_CLASSES = ["ae", "vae", "aae", "aae combined", "aae_cluster", "wae", "wae adversarial"]
 NEEDS_LABELS = ["cvae", "m1", "m2", "m1m2", "aae informed", "aae_supervised", "aae_semi"]
 
 
@@ -63,6 +64,7 @@ def test_every_method_trains_on_images_in_class_folders(
     name: str, channels: int, own: Path, run_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parzen, "SAMPLES", 50)
+    monkeypatch.setattr(recognition, "DRAWN", 50)
     keys = THREE_CLASSES[name] | ({"data.channels": 1} if channels == 1 else {})
     run = tmp_path / "run"
     said = run_command("train", *arguments(name, own / "classes", run, **keys))
@@ -84,6 +86,7 @@ def test_images_in_no_class_folders_train_what_needs_no_labels(
     name: str, own: Path, run_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parzen, "SAMPLES", 50)
+    monkeypatch.setattr(recognition, "DRAWN", 50)
     run = tmp_path / "run"
     said = run_command("train", *arguments(name, own / "plain", run))
     assert said.code == 0 and "  9 images" in said.out.splitlines()[0], said.err

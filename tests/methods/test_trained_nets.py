@@ -1,10 +1,11 @@
 """The options of a VAE's objective and of how networks train: by hand, by key, and off where a model is evaluated."""
 
+import math
 from typing import Any
 
 import pytest
 import torch
-from autoencoder_toys import close, kl_of, made, one_hot, reconstruction_of
+from autoencoder_toys import close, gaussian_of, kl_of, made, one_hot, reconstruction_of
 from digit_toys import batch_of, noise_of, shared_out
 from laws import inputs_of
 from torch import Tensor, nn
@@ -63,6 +64,21 @@ def test_the_weighted_bound_by_hand(name: str, step: int) -> None:
     close(phase.loss, reconstruction + 0.5 * min(1, (step + 1) / 4) * kl)
     with pytest.raises(AssertionError):
         close(phase.terms["kl"], kl_of(q))  # that to N(0, I) is another
+
+
+def test_a_mixture_s_divergence_is_that_of_the_drawn_code() -> None:
+    method, batch = made(VAE, "vae mixture")
+    codes = inputs_of(method.networks["decoder"])
+    (phase,) = method.phases(method.networks, batch, recompute=False)
+    q, z = gaussian_of(method.networks["encoder"](batch.intensities)), codes[0][0]
+    close(z, q.mean + q.stddev * noise_of(batch, "latent", 2))
+    angles = 2 * math.pi * torch.arange(10).double() / 10
+    turned = torch.complex(z[:, :1], z[:, 1:]) * torch.polar(torch.ones(10).double(), -angles)
+    center, along, across = (torch.tensor(value, dtype=torch.float64) for value in (1.4, 0.5, 0.1))
+    petals = Normal(center, along).log_prob(turned.real) + Normal(0 * center, across).log_prob(turned.imag)
+    log_p = petals.exp().mean(1).log()
+    close(phase.terms["kl"], (q.log_prob(z).sum(1) - log_p).mean())
+    close(phase.loss, phase.terms["reconstruction"] + phase.terms["kl"])
 
 
 def test_the_weight_of_the_kl_divergence_rises_to_beta_and_stays() -> None:

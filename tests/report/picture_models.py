@@ -27,7 +27,7 @@ PICTURES: dict[str, set[str]] = {
     "vae of 3": OF_UNLABELED,
     "denoising vae": OF_UNLABELED | {"denoising"},
     "conv": OF_UNLABELED,
-    "aae": OF_UNLABELED | {"manifold"},
+    "aae": OF_UNLABELED | {"manifold", "places"},
     "wae": OF_UNLABELED,
     "cvae of 2": OF_AUTOENCODERS | OF_LABELS | MANIFOLDS,
     "cvae of 3": OF_AUTOENCODERS | OF_LABELS,

@@ -52,7 +52,7 @@ def test_each_model_has_its_pictures(name: str, images: Domain, tmp_path: Path) 
     # 47 images are 2 whole rows of 20; a figure has 130 pixels an inch
     sides = {
         "reconstructions": (4, 20), "denoising": (6, 20), "samples": (10, 10), "styles": (10, 10),
-        "analogies": (10, 12), "heads": (10, 11), "attributes": (10, 7),
+        "analogies": (10, 12), "places": (10, 10), "heads": (10, 11), "attributes": (10, 7),
     }  # fmt: skip
     for path in paths:
         rows, columns = (20, 20) if path.stem.startswith("manifold") else sides.get(path.stem, (0, 0))

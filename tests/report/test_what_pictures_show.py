@@ -9,7 +9,7 @@ from picture_models import SIZE, categorical, different, labeled, made, shown, s
 from torch import Tensor, nn
 
 from unit import draws
-from unit.core.prior import Mixture, Normal, Uniform
+from unit.core.prior import Cells, Mixture, Normal, Uniform
 from unit.data.domain import Domain
 from unit.data.grid import Grid
 from unit.data.images import to_float, to_uint8
@@ -90,6 +90,22 @@ def test_a_manifold_goes_right_and_upwards_over_the_prior(prior: Any, low: float
     torch.testing.assert_close(grid[..., 0], line.expand(20, 20), rtol=0, atol=0.06)
     torch.testing.assert_close(grid[..., 1], -line[:, None].expand(20, 20), rtol=0, atol=0.06)
     assert (grid[..., 2].round() == 7).all()
+
+
+@pytest.mark.parametrize("prior", [Mixture(), Cells()], ids=repr)
+def test_places_have_a_row_a_place_and_a_column_a_part(prior: Any) -> None:
+    grid = read(report.places(told, prior))
+    assert grid.shape == (10, 10, 3)
+    assert torch.equal(grid[..., 2].round(), torch.arange(10.0).double().expand(10, 10))
+    z, number = grid[..., :2], torch.arange(10)
+    if isinstance(prior, Cells):  # moved by the distance of the cells
+        cells = torch.stack([number % 4, number // 4], dim=1).double() / 2
+        place = z - cells
+    else:  # turned back
+        angle = torch.polar(torch.ones(10).double(), -2 * torch.pi * number.double() / 10)
+        place = torch.view_as_real(torch.complex(z[..., 0], z[..., 1]) * angle)
+    torch.testing.assert_close(place, place[:, :1].expand(10, 10, 2), rtol=0, atol=0.06)
+    assert different(place[:, 0]) == 10
 
 
 def test_analogies_are_the_first_image_of_each_class_and_its_style_with_every_label() -> None:

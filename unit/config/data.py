@@ -91,12 +91,13 @@ class ImagesConfig:
 class LabeledImagesConfig(ImagesConfig):
     """Images of which some have labels: all are trained on, and beside them, once more, those that keep theirs."""
 
-    labeled: int = 100
-    """how many training images keep their labels, as many of each class (0: none)"""
+    labeled: int | Literal["all"] = 100
+    """how many training images keep their labels, as many of each class (0: none), or all"""
     labeled_batch: int = 100
     """labeled images per step, beside train.batch_size images without labels"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least("data.labeled", self.labeled, 0)
+        if self.labeled != "all":
+            at_least("data.labeled", self.labeled, 0)
         at_least("data.labeled_batch", self.labeled_batch, 1)

@@ -193,7 +193,18 @@ def reworded(message: str) -> str:
         message,
         flags=re.DOTALL,
     )
+    message = re.sub(
+        r"Does not validate.*Subtypes: \[(.*)\]\s+Errors:.*Given value: (.*)",
+        lambda found: f"expected {one_of(found[1])}, got {found[2]}",
+        message,
+        flags=re.DOTALL,
+    )
     return re.sub(r"\s+", " ", message).strip()
+
+
+def one_of(types: str) -> str:
+    """int, Literal['all'] → int or all."""
+    return " or ".join(re.sub(r"Literal\['(.*)'\]", r"\1", kind) for kind in types.split(", "))
 
 
 def check_values(values: dict[str, Any], defaults: dict[str, Any]) -> None:

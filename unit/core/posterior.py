@@ -33,6 +33,11 @@ class Gaussian(NamedTuple):
         divergence = squares - self.log_variance + 2 * math.log(sd) - 1
         return 0.5 * divergence.flatten(1).sum(1)
 
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log q(z|x) = −½ Σ ((z − μ)²/σ² + log σ² + log 2π) in nats: (B,)."""
+        squares = (z - self.mu).square() * (-self.log_variance).exp()
+        return -0.5 * (squares + self.log_variance + math.log(2 * math.pi)).flatten(1).sum(1)
+
 
 class UnitGaussian(NamedTuple):
     """q(z|x) = N(μ(x), I): the mean is learned, the variance is fixed at 1 (UNIT, section 3)."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from unit.core.posterior import Gaussian, Posterior, PosteriorKind, UnitGaussian, mean_divergence, mean_square
+from unit.core.prior import Mixture, Normal, Prior
 from unit.losses.gan import discriminator_loss, generator_loss
 
 
@@ -59,7 +60,7 @@ class NoRegularizer(Regularizer):
 
 
 class KL(Regularizer):
-    """KL(q(z|x) ‖ N(0, sd²·I)) in nats, summed over the latent dimensions and averaged over the images (VAE).
+    """KL(q(z|x) ‖ N(0, I)) in nats, summed over the latent dimensions and averaged over the images (VAE).
 
     Its weight β (Higgins et al., β-VAE, 2017) may rise linearly from 0 over the first `warmup` steps (Bowman et al.,
     Generating Sentences from a Continuous Space, 2016).
@@ -68,16 +69,16 @@ class KL(Regularizer):
     name = "kl"
     posterior = "gaussian"
 
-    def __init__(self, weight: float, *, sd: float = 1.0, warmup: int = 0) -> None:
+    def __init__(self, weight: float, *, warmup: int = 0) -> None:
         super().__init__(weight)
-        self.sd, self.warmup = sd, warmup
+        self.warmup = warmup
 
     def weight_at(self, step: int) -> float:
         """β·min(1, (step + 1)/(warmup + 1)), steps being counted from 0: the learning rate's warm-up, too, is so."""
         return self.weight * min(1.0, (step + 1) / (self.warmup + 1))
 
     def terms(self, codes: Mapping[str, Posterior], draws: PriorDraws) -> dict[str, Tensor]:
-        return {term_name(self, code): closed_form(q).kl(self.sd).mean() for code, q in codes.items()}
+        return {term_name(self, code): closed_form(q).kl().mean() for code, q in codes.items()}
 
 
 class MeanKL(Regularizer):
@@ -167,6 +168,16 @@ class Adversarial(Regularizer):
 
 def term_name(regularizer: Regularizer, code: str) -> str:
     return f"{regularizer.name}_{code}" if code else regularizer.name
+
+
+def kl(q: Posterior, z: Tensor, prior: Prior) -> Tensor:
+    """KL(q(z|x) ‖ p(z)) in nats: (B,). Of a normal prior it is in closed form; of a mixture it is log q(z|x) − log p(z)
+    at the code z ~ q(z|x) (B, d), whose expectation it is."""
+    of_q = closed_form(q)
+    if isinstance(prior, Normal):
+        return of_q.kl(prior.sd)
+    assert isinstance(prior, Mixture) and isinstance(of_q, Gaussian)
+    return of_q.log_prob(z) - prior.log_prob(z)
 
 
 def closed_form(q: Posterior) -> Gaussian | UnitGaussian:

@@ -5,6 +5,7 @@ it is a function of (seed, purpose, step, position), and the same on every devic
 """
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -105,14 +106,14 @@ def open_batches(config: ImagesConfig, shard: Shard, images: Domain | None = Non
     return ImageBatches(images, shard, kept=kept, labeled_batch=config.labeled_batch)
 
 
-def choose_labeled(labels: Tensor, count: int, *, classes: int, seed: int) -> Tensor:
+def choose_labeled(labels: Tensor, count: int | Literal["all"], *, classes: int, seed: int) -> Tensor:
     """Choose which images keep their labels: as many of each class, a function of the seed.
 
     With one seed, a smaller choice is part of each larger one.
 
     Args:
         labels: int64 (N,), the class of each image.
-        count: how many images keep their labels, a multiple of `classes`.
+        count: how many images keep their labels, a multiple of `classes`; or all.
         classes: how many classes there are.
         seed: of the choice.
 
@@ -124,6 +125,8 @@ def choose_labeled(labels: Tensor, count: int, *, classes: int, seed: int) -> Te
     """
     if not classes:
         raise DataError("data.labeled: these images have no labels; expected 0, or a folder for each class")
+    if count == "all":
+        return torch.arange(len(labels))
     if count < 0 or count % classes:
         raise DataError(f"data.labeled: expected as many of each of {classes} classes, got {count}")
     each = count // classes

@@ -19,5 +19,6 @@ METRICS: dict[str, "str | Metric"] = {
     "clusters": "unit.evaluation.clusters:METRIC",
     "reconstruction": "unit.evaluation.reconstruction:METRIC",
     "codes": "unit.evaluation.codes:METRIC",
+    "recognition": "unit.evaluation.recognition:METRIC",
     "parzen": "unit.evaluation.parzen:METRIC",
 }

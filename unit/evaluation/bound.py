@@ -7,6 +7,7 @@ from unit import draws
 from unit.core.likelihood import Bernoulli, entropy
 from unit.core.noise import noisy
 from unit.core.posterior import Gaussian
+from unit.core.regularizer import kl
 from unit.data.images import to_intensity
 from unit.evaluation.metric import Figures, Metric
 from unit.evaluation.sets import EvaluationSet, ImageSet
@@ -42,15 +43,16 @@ def measure(images: ImageSet) -> Figures:
         seen = noisy(x, torch.randn(x.shape, generator=generator), sd=sd, salt_pepper=share) if sd or share else x
         q = model.encode(seen, model.encoder_condition(y))
         assert isinstance(q, Gaussian)
-        output = model.decode(q.sample(torch.randn(q.mu.shape, generator=generator)), model.decoder_condition(y))
-        nll, kl = model.likelihood.nll(x, output), q.kl(settings.prior_sd)
+        z = q.sample(torch.randn(q.mu.shape, generator=generator))
+        output = model.decode(z, model.decoder_condition(y))
+        nll, divergence = model.likelihood.nll(x, output), kl(q, z, model.prior)
         if sd or share:
             clean = to_intensity(model.image(q.mu, y))
             add("squared error of the noisy images", (seen - x).square().flatten(1).sum(1))
             add("squared error, denoised", (clean - x).square().flatten(1).sum(1))
-        add("-ELBO", nll + kl)
+        add("-ELBO", nll + divergence)
         add("reconstruction", nll)
-        add("KL", kl)
+        add("KL", divergence)
         if isinstance(model.likelihood, Bernoulli):
             add("entropy of the images", entropy(x))
     count = len(images.images)

@@ -13,9 +13,9 @@ from unit.models.categorical import CategoricalAutoencoder
 
 def applies(images: EvaluationSet) -> str:
     model = images.model
-    if isinstance(model, CategoricalAutoencoder) or (isinstance(model, ImageAutoencoder) and not model.has_bound):
+    if isinstance(model, ImageAutoencoder | CategoricalAutoencoder):
         return ""
-    return f"a model {model.name} trained so is scored by other figures"
+    return f"a model {model.name} is scored by other figures"
 
 
 @torch.inference_mode()

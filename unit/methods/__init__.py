@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 METHODS: dict[str, "str | type[Method[Any]]"] = {
     "unit": "unit.methods.unit:Unit",
     "vae": "unit.methods.autoencoders.vae:VAE",
+    "ae": "unit.methods.autoencoders.ae:AE",
     "cvae": "unit.methods.autoencoders.cvae:CVAE",
     "m1": "unit.methods.autoencoders.m1:M1",
     "m2": "unit.methods.autoencoders.m2:M2",

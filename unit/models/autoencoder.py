@@ -148,7 +148,7 @@ class AutoencoderConfig(TrainedNetsConfig):
     """standard deviation of the normal prior"""
     labels: Labels = "none"
     """whether the decoder, or the encoder too, gets the label"""
-    regularizer: Literal["kl", "mmd", "adversarial"] = "kl"
+    regularizer: Literal["kl", "mmd", "adversarial", "none"] = "kl"
     """what pulled the codes towards the prior in training"""
     features: bool = False
     """whether the likelihood was one of a discriminator's features, so that there is no bound in pixels, and batch

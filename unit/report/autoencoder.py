@@ -8,6 +8,7 @@
     analogies              L M    an image of each class, and its style with every label
     attributes           A        images of each class in turn, and images of their codes moved from the mean code of
                                   their class towards that of the next (if the images have labels)
+    places               A        a row a place in a part of the prior, a column a part (if there is one a label)
     manifold             A        images of a grid of codes, from left to right and from bottom to top (2 dimensions)
     manifold_of_0 …     L M    the same for each label (2 dimensions)
     heads                      C  a row a category: its image of style 0, and its images that are surest to be in it
@@ -28,7 +29,7 @@ from torch import Tensor
 
 from unit import draws
 from unit.core.noise import noisy
-from unit.core.prior import Normal, Prior, drawn
+from unit.core.prior import Normal, Prior, draw_labels
 from unit.data.domain import Domain
 from unit.data.grid import Grid
 from unit.data.images import from_intensity, to_float, to_intensity, to_uint8, write_grid
@@ -118,6 +119,8 @@ def autoencoder_pictures(model: ImageAutoencoder, images: Domain) -> dict[str, D
         pictures["analogies"] = partial(analogies, model.code, model.image, images)
     elif len(classes_of(images)) > 1:
         pictures["attributes"] = partial(attributes, model, images)
+    if model.prior.labels:
+        pictures["places"] = partial(places, model.image, model.prior)
     if model.prior.dimensions > 1:
         pictures["latent"] = partial(latent, model, images)
     return pictures
@@ -234,6 +237,14 @@ def apart(first: Tensor, others: Tensor) -> Grid:
     return grid(images.flatten(0, 1), images.shape[1])
 
 
+def places(image: Decode, prior: Prior) -> Grid:
+    """What is drawn is the same for every part, so that the codes of a row lie at one place of theirs."""
+    every = torch.arange(prior.labels).repeat_interleave(DRAWN)
+    z = [prior.sample(DRAWN, draws.generator(0, "plot places"), y) for y in every.chunk(prior.labels)]
+    images = image(torch.cat(z), every)
+    return grid(images.view(prior.labels, DRAWN, *images.shape[1:]).transpose(0, 1).flatten(0, 1), prior.labels)
+
+
 def manifold(image: Decode, prior: Prior, label: int) -> Grid:
     """Codes of a square: of a normal prior two standard deviations to each side, else what holds the prior's samples;
     from left to right and from bottom to top, as in `latent`."""
@@ -281,7 +292,7 @@ def class_names(images: Domain) -> list[str]:
 def clouds(model: ImageAutoencoder, images: Domain) -> tuple[Cloud, Cloud]:
     """The codes of the images, and as many samples of the prior."""
     generator, prior = draws.generator(0, "plot prior"), model.prior
-    labels = drawn(len(images), prior.labels, generator) if prior.labels else None
+    labels = draw_labels(prior, len(images), generator) if prior.labels else None
     of_prior = prior.sample(len(images), generator, labels)
     some = "" if prior.dimensions == 2 else f" (the first two of {prior.dimensions} dimensions)"
     return (

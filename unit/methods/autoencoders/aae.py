@@ -16,7 +16,7 @@ from unit.config.base import Config, ConfigError, above_0
 from unit.config.data import LabeledImagesConfig
 from unit.core.autoencoder import joined
 from unit.core.posterior import PosteriorKind, build_posterior
-from unit.core.prior import PriorKind
+from unit.core.prior import PriorKind, draw_labels
 from unit.core.regularizer import Adversarial
 from unit.data.batches import Batches, DataError
 from unit.data.labeled import ImageBatch
@@ -41,9 +41,10 @@ class AAEModelConfig(AdversarialConfig, TrainedNetsConfig):
     posterior: PosteriorKind = "deterministic"
     """what the encoder gives: a code, or a Gaussian of which one is drawn"""
     prior: PriorKind = "normal"
-    """p(z); the mixture and the swiss roll lie in the plane and have a part for each label"""
+    """p(z): N(0, sd²·I), or uniform in [-1, 1]; or one that lies in the plane and has a part for each label: a mixture
+    (a flower of Gaussians), a swiss roll, the sectors of a normal prior, or cells of a uniform one"""
     prior_sd: float = 5.0
-    """standard deviation of the normal prior"""
+    """standard deviation of the normal prior, and of its sectors"""
     informed: bool = False
     """give the discriminator the label, so that each class gets its own part of the prior"""
 
@@ -57,7 +58,7 @@ class AAEModelConfig(AdversarialConfig, TrainedNetsConfig):
             raise ConfigError(f"model.combined: expected 0 with model.informed, got {self.combined}")
         if self.informed and not prior.labels:
             raise ConfigError(
-                f"model.informed: the {self.prior} prior has no labels; expected the mixture or the swiss_roll"
+                f"model.informed: the {self.prior} prior has no labels; expected mixture, swiss_roll, sectors or cells"
             )
 
 
@@ -145,29 +146,33 @@ class AAE(AutoencoderMethod):
             loss = loss + self.combined * terms["code_gan"]
         return Phase("autoencoder", loss, detached(terms))
 
-    def images_with_codes(self, batch: ImageBatch) -> list[ImageBatch]:
-        """The images whose codes the discriminator sees: all, and, where it gets labels, the labeled ones too."""
-        return [batch] if batch.labeled is None or not self.informed else [batch, batch.labeled]
+    def images_with_codes(self, batch: ImageBatch) -> dict[int, ImageBatch]:
+        """The images whose codes the discriminator sees: 0, all, unless all have labels; and, where it gets labels, 1,
+        the labeled ones."""
+        if batch.labeled is None or not self.informed:
+            return {0: batch}
+        return {1: batch.labeled} if self.config.data.labeled == "all" else {0: batch, 1: batch.labeled}
 
     def fake_codes(self, wrapped: Mapping[str, nn.Module], batch: ImageBatch, purpose: str) -> Tensor:
         """What the discriminator is to take for samples of the prior; each purpose has its own dropout."""
         parts = self.images_with_codes(batch)
-        purposes = ("noise", "labelled noise")[: len(parts)]
-        seen = [with_noise(part, self.settings, name) for part, name in zip(parts, purposes, strict=True)]
-        noise = torch.cat([part.normals(f"judged {i}", self.settings.latent) for i, part in enumerate(parts)])
-        with self.dropping("encoder", purpose, *parts):
+        purposes = ("noise", "labelled noise")
+        seen = [with_noise(part, self.settings, purposes[i]) for i, part in parts.items()]
+        noise = torch.cat([part.normals(f"judged {i}", self.settings.latent) for i, part in parts.items()])
+        with self.dropping("encoder", purpose, *parts.values()):
             output = wrapped["encoder"](torch.cat(seen))
         z = build_posterior(output, self.autoencoder.posterior).sample(noise)
-        return self.with_labels(z, [part.y for part in parts[1:]])
+        return self.with_labels(z, [part.y for i, part in parts.items() if i])
 
     def real_codes(self, batch: ImageBatch) -> Tensor:
         """Samples of the prior: of all of it for the images without a label, of the label's part for those with one."""
         samples: list[Tensor] = []
         labels: list[Tensor] = []
-        for i, part in enumerate(self.images_with_codes(batch)):
+        prior = self.autoencoder.prior
+        for i, part in self.images_with_codes(batch).items():
             generator = part.generator(f"prior {i}")
-            y = torch.randint(self.classes, (part.size,), generator=generator) if i else None
-            samples.append(part.take_rows(self.autoencoder.prior.sample(part.size, generator, y)))
+            y = draw_labels(prior, part.size, generator) if i else None
+            samples.append(part.take_rows(prior.sample(part.size, generator, y)))
             labels += [] if y is None else [part.take_rows(y)]
         return self.with_labels(torch.cat(samples), labels)
 

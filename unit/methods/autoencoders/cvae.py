@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from unit.data.batches import Batches
 from unit.data.labeled import ImageBatch
 from unit.methods.autoencoders.base import read_shape
-from unit.methods.autoencoders.vae import VAE, VAEConfig
+from unit.methods.autoencoders.vae import VAE, VAEConfig, prior_of
 from unit.models.autoencoder import ImageAutoencoder, autoencoder, require_mlp
 
 
@@ -31,5 +31,4 @@ class CVAE(VAE):
 
     def build(self, config: Any, batches: Batches[Any, ImageBatch]) -> ImageAutoencoder:
         """A VAE's network with the one-hot label concatenated to both inputs."""
-        model, images = config.model, read_shape(batches)
-        return autoencoder(model, images, posterior=model.posterior, prior_sd=model.prior_sd, labels="both")
+        return autoencoder(config.model, read_shape(batches), **prior_of(config.model), labels="both")
