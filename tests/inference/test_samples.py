@@ -38,7 +38,7 @@ def test_an_image_is_a_function_of_seed_and_number(name: str, tmp_path: Path) ->
 @pytest.mark.parametrize("name", METHODS)
 def test_labels_are_those_that_the_model_draws_by(name: str) -> None:
     keys = METHODS[name]
-    parts = 10 if keys.get("model.prior") in ("mixture", "swiss_roll") else 0
+    parts = 10 if keys.get("model.prior") in ("mixture", "swiss_roll", "sectors", "cells") else 0
     wanted = keys.get("model.categories", LABELS.get(keys.get("method", name), parts))
     assert drawing_of(method_of(parse_config(name)).model).labels == wanted
 
