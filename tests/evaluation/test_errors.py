@@ -50,6 +50,19 @@ def test_the_surest_of_saturated_images_names_the_cluster() -> None:
     torch.testing.assert_close(sure[2].sigmoid(), logits.double().softmax(1)[2])
 
 
+def test_the_clusters_of_m2_are_what_it_calls_classes() -> None:
+    labels = torch.arange(10) * 3 % 10
+    pixels = (256 * uniforms(10, 1, SIDE, SIDE, seed=0)).to(torch.uint8)
+    pixels[:, 0, 0, 0] = labels
+    model = model_of("m2 unlabeled")
+    # It calls every class by the number of the next one.
+    model.classify = lambda x: one_hot((to_uint8(x[:, 0, 0, 0]).long() + 1) % 10)
+    assert error_of(set_of(model, labeled(pixels, labels))) == 1
+    assert clusters.METRIC.measure(set_of(model, labeled(pixels, labels))).rows == {
+        "error": {"value": 0.0}, "clusters in use": {"value": 10.0},
+    }  # fmt: skip
+
+
 def test_a_cluster_is_named_after_the_class_of_its_surest_image() -> None:
     # Clusters 0 and 2 are in use. Cluster 0's surest image is number 4, a seven; cluster 2's is number 1, a three.
     logits = torch.tensor(

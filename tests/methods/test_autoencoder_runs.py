@@ -41,7 +41,7 @@ FIGURES: dict[str, dict[str, list[str]]] = {
     "vae strided": {"bound": BOUND} | CODES,
     "cvae": {"bound": [*BOUND, "entropy of the images"]} | OF_LABELS,
     "m1": {"bound": [*BOUND, "entropy of the images"], "error": ["error"]},
-    "m2": {"error": ["error"]},
+    "m2": {"error": ["error"], "clusters": ["error", "clusters in use"]},
     "m1m2": {"error": ["error"]},
     "aae": PARZEN,
     "aae_supervised": OF_LABELS,

@@ -26,15 +26,30 @@ def plot(arguments: list[str]) -> int:
         choices=("test", "held_out", "train"),
         help="of an autoencoder: which images (default: the first of these that there are)",
     )
+    add(
+        "--image",
+        metavar="FILE",
+        help="of a model whose decoder gets a label: draw the style of this picture of a digit with every label, and "
+        "nothing else",
+    )
+    add("--label", type=int, metavar="N", help="the digit on --image, for models whose encoder gets the label (cvae)")
     add("--overwrite", action="store_true", help="replace pictures that are there")
     options = parse(command, arguments)
     if isinstance(options, int):
         return options
 
     def run() -> int:
+        from unit.report.own_image import plot_own
         from unit.report.pictures import plot as write_pictures
 
         output = Path(options.model) / "plots" if options.output is None else Path(options.output)
+        if options.image is None and options.label is not None:
+            raise ValueError(f"--label: expected none without --image, got {options.label}")
+        if options.image is not None:
+            image = Path(options.image)
+            path, done = plot_own(options.model, image, output, label=options.label, overwrite=options.overwrite)
+            print(done, path, sep="\n")
+            return 0
         paths = write_pictures(
             options.model,
             output,
