@@ -16,7 +16,19 @@ from run_files import assert_same, newest
 
 SOME = ["unit", "unit adversarial", "vae denoising", "aae_semi"]
 """Of each kind of step one."""
-SHORT = ["unit kl_learned", "unit mmd", "m1", "m2", "m1m2", "aae informed", "aae_cluster heads", "vae_gan", "wae"]
+SHORT = [
+    "unit kl_learned",
+    "unit mmd",
+    "m1",
+    "m2",
+    "m1m2",
+    "vae weighted",
+    "aae informed",
+    "aae combined normed",
+    "aae_cluster heads",
+    "vae_gan",
+    "wae",
+]
 """Whose steps are like those of some, with something that is drawn or averaged otherwise."""
 FP32 = ["unit", "aae informed"]
 WHOLE, ACCUMULATED, TWO, FOUR, TWO_ACCUMULATED = (1, 1), (1, 2), (2, 1), (4, 1), (2, 2)
