@@ -27,6 +27,7 @@ PICTURES: dict[str, set[str]] = {
     "vae of 3": OF_UNLABELED,
     "denoising vae": OF_UNLABELED | {"denoising"},
     "conv": OF_UNLABELED,
+    "ae of 2": OF_UNLABELED | {"manifold"},
     "aae": OF_UNLABELED | {"manifold", "places"},
     "wae": OF_UNLABELED,
     "cvae of 2": OF_AUTOENCODERS | OF_LABELS | MANIFOLDS,
@@ -52,7 +53,7 @@ def made(name: str) -> Any:
 
 def build(name: str) -> nn.Module:
     match name:
-        case "vae of 1" | "vae of 2" | "vae of 3" | "cvae of 2" | "cvae of 3" | "m2 of 2":
+        case "ae of 2" | "vae of 1" | "vae of 2" | "vae of 3" | "cvae of 2" | "cvae of 3" | "m2 of 2":
             method, _, latent = name.split()
             return network(method, latent=int(latent))
         case "denoising vae":

@@ -92,6 +92,20 @@ def test_a_manifold_goes_right_and_upwards_over_the_prior(prior: Any, low: float
     assert (grid[..., 2].round() == 7).all()
 
 
+def test_a_plain_autoencoders_manifold_is_where_its_codes_are(images: Domain, tmp_path: Path) -> None:
+    model: ImageAutoencoder = made("ae of 2")
+    paths = plot(model, images, tmp_path)
+    with torch.no_grad():
+        z = model.code(to_float(images.tensor))
+        middle, reach = z.mean(0), 2 * z.std(0, correction=0)
+        corners = torch.stack([middle + reach * torch.tensor(at) for at in ([-1, 1], [1, 1], [-1, -1], [1, -1])])
+        expected = shown(model.image(corners))
+    seen = tiles(tmp_path / "manifold.png")
+    found = torch.stack([seen[row, column] for row in (0, -1) for column in (0, -1)])
+    assert tmp_path / "manifold.png" in paths
+    assert (found.int() - expected.int()).abs().max() <= 1
+
+
 @pytest.mark.parametrize("prior", [Mixture(), Cells()], ids=repr)
 def test_places_have_a_row_a_place_and_a_column_a_part(prior: Any) -> None:
     grid = read(report.places(told, prior))

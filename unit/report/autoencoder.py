@@ -9,7 +9,8 @@
     attributes           A        images of each class in turn, and images of their codes moved from the mean code of
                                   their class towards that of the next (if the images have labels)
     places               A        a row a place in a part of the prior, a column a part (if there is one a label)
-    manifold             A        images of a grid of codes, from left to right and from bottom to top (2 dimensions)
+    manifold             A        images of a grid of codes, from left to right and from bottom to top (2 dimensions); of
+                                  a plain autoencoder, of those around the mean of its codes
     manifold_of_0 …     L M    the same for each label (2 dimensions)
     heads                      C  a row a category: its image of style 0, and its images that are surest to be in it
     latent               A L      all images' codes, colored by label, and beside them as many samples of the prior,
@@ -119,6 +120,8 @@ def autoencoder_pictures(model: ImageAutoencoder, images: Domain) -> dict[str, D
         pictures["analogies"] = partial(analogies, model.code, model.image, images)
     elif len(classes_of(images)) > 1:
         pictures["attributes"] = partial(attributes, model, images)
+    if model.config.model.regularizer == "none" and "manifold" in pictures:
+        pictures["manifold"] = partial(manifold_of_codes, model, images)
     if model.prior.labels:
         pictures["places"] = partial(places, model.image, model.prior)
     if model.prior.dimensions > 1:
@@ -252,8 +255,19 @@ def manifold(image: Decode, prior: Prior, label: int) -> Grid:
         reach = 2 * prior.sd
     else:
         reach = float(prior.sample(2000, draws.generator(0, "plot manifold")).abs().max())
-    line = torch.linspace(-reach, reach, SIDE)
-    z = torch.stack([line.repeat(SIDE), line.flip(0).repeat_interleave(SIDE)], dim=1)
+    return over_plane(image, torch.zeros(2), torch.full((2,), reach), label)
+
+
+def manifold_of_codes(model: ImageAutoencoder, images: Domain) -> Grid:
+    """Of an autoencoder that nothing pulls towards a prior: two standard deviations of its codes around their mean."""
+    z = over_all(model.code, images)
+    return over_plane(model.image, z.mean(0), 2 * z.std(0, correction=0), 0)
+
+
+def over_plane(image: Decode, middle: Tensor, reach: Tensor, label: int) -> Grid:
+    """Codes from middle − reach to middle + reach, (2,) each."""
+    line = torch.linspace(-1, 1, SIDE)
+    z = middle + reach * torch.stack([line.repeat(SIDE), line.flip(0).repeat_interleave(SIDE)], dim=1)
     return grid(image(z, torch.full((len(z),), label)), SIDE)
 
 
