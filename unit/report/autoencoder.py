@@ -9,8 +9,8 @@
     attributes           A        images of each class in turn, and images of their codes moved from the mean code of
                                   their class towards that of the next (if the images have labels)
     places               A        a row a place in a part of the prior, a column a part (if there is one a label)
-    manifold             A        images of a grid of codes, from left to right and from bottom to top (2 dimensions); of
-                                  a plain autoencoder, of those around the mean of its codes
+    manifold             A        images of a grid of codes, from left to right and from bottom to top (2 dimensions);
+                                  of a plain autoencoder, of those around the mean of its codes
     manifold_of_0 …     L M    the same for each label (2 dimensions)
     heads                      C  a row a category: its image of style 0, and its images that are surest to be in it
     latent               A L      all images' codes, colored by label, and beside them as many samples of the prior,
