@@ -61,7 +61,6 @@ METHODS: dict[str, dict[str, Any]] = {
         "method": "vae", "model.posterior": "softplus", "model.beta": 0.5, "model.kl_warmup": 3, "model.prior_sd": 2.0,
         "model.salt_pepper": 0.3, "model.dropout": 0.2, "model.init": "he",
     },
-    "vae mixture": {"method": "vae", "model.prior": "mixture"},
     "vae cppn": {"method": "vae", "model.decoder": "coordinates"},
     "cvae": {},
     "cvae cppn": {"method": "cvae", "model.decoder": "coordinates"},

@@ -46,7 +46,9 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "a swiss roll in space": ("aae", {"model.latent": 3, "model.prior": "swiss_roll"}, "model.latent: the swiss_roll"),
     "sectors of a line": ("aae", {"model.latent": 1, "model.prior": "sectors"}, "model.latent: the sectors prior lies"),
     "cells in space": ("aae informed dropped", {"model.latent": 3}, "model.latent: the cells prior lies in the plane"),
-    "a VAE's mixture in space": ("vae mixture", {"model.latent": 3}, "model.latent: the mixture prior lies"),
+    "a VAE's mixture in space": (
+        "vae", {"model.latent": 3, "model.prior": "mixture"}, "model.latent: the mixture prior lies in the plane",
+    ),
     "a VAE's cells": ("vae", {"model.prior": "cells"}, "model.prior"),
     "some labels": ("m2", {"data.labeled": "some"}, "data.labeled: expected int or all, got some"),
     "all labels, that nobody is told": ("aae", {"data.labeled": "all"}, "data.labeled: expected 0 without model.inf"),

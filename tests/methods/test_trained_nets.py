@@ -67,7 +67,7 @@ def test_the_weighted_bound_by_hand(name: str, step: int) -> None:
 
 
 def test_a_mixture_s_divergence_is_that_of_the_drawn_code() -> None:
-    method, batch = made(VAE, "vae mixture")
+    method, batch = made(VAE, "vae", model__prior="mixture")
     codes = inputs_of(method.networks["decoder"])
     (phase,) = method.phases(method.networks, batch, recompute=False)
     q, z = gaussian_of(method.networks["encoder"](batch.intensities)), codes[0][0]
