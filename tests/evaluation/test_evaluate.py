@@ -10,7 +10,7 @@ from conftest import Command, Tiny
 from digit_toys import options, write_mnist
 
 import unit
-from unit.evaluation import METRICS
+from unit.evaluation import METRICS, parzen
 from unit.evaluation.evaluate import find_metric, run_of, write
 from unit.evaluation.metric import Figures
 from unit.weights import list_checkpoints
@@ -110,9 +110,13 @@ def test_a_model_without_its_run_needs_to_know_where_the_data_is(run: Path, toys
     assert (model / "evaluation.json").exists()
 
 
-def test_an_autoencoder_is_evaluated_on_test_or_held_out_images(digits: Path) -> None:
+def test_an_autoencoder_is_evaluated_on_test_or_held_out_images(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parzen, "SAMPLES", 50)
     test, held_out = (unit.evaluate(digits, split=split) for split in ("test", "held_out"))
-    assert test.keys() == held_out.keys() == {"bound", "reconstruction", "codes", "recognition"} and test != held_out
+    assert (
+        test.keys() == held_out.keys() == {"bound", "reconstruction", "codes", "recognition", "parzen"}
+        and test != held_out
+    )
     assert written(digits) == {name: figures.as_json() for name, figures in held_out.items()}
 
 

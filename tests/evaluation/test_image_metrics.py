@@ -22,7 +22,7 @@ small = pytest.fixture(autouse=True)(in_small_parts)
 ALL = {"reconstruction", "codes", "recognition"}
 JUDGED = ALL | {"parzen"}
 OF_METHODS = {
-    "ae": JUDGED, "vae": ALL | {"bound"}, "cvae": ALL | {"bound"},
+    "ae": JUDGED, "vae": JUDGED | {"bound"}, "cvae": ALL | {"bound"},
     "m1": {"bound", "error"}, "m2": {"error", "clusters"}, "m1m2": {"error"},
     "aae": JUDGED, "wae": JUDGED, "vae_gan": JUDGED, "aae_supervised": ALL,
     "aae_semi": {"error", "reconstruction"}, "aae_cluster": {"clusters", "reconstruction"},
