@@ -8,6 +8,8 @@ from image_sets import domain_of, in_small_parts, model_of, one_hot, set_of
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from unit import draws
+from unit.core.noise import noisy
+from unit.core.prior import Mixture
 from unit.evaluation.bound import METRIC
 
 small = pytest.fixture(autouse=True)(in_small_parts)
@@ -61,3 +63,30 @@ def test_entropy_is_bernoullis_alone(likelihood: str) -> None:
 def test_m1s_bound_is_its_vaes() -> None:
     model = model_of("m1")
     assert figures(model) == figures(model.vae)
+
+
+@pytest.mark.parametrize("prior", ["normal", "mixture"])
+def test_the_divergence_from_another_prior_is_in_the_bound(prior: str) -> None:
+    model, images = model_of("vae", model__prior=prior, model__prior_sd=3.0), domain_of()
+    generator, divergences = draws.generator(0, "evaluate"), []
+    with torch.no_grad():
+        for x in (images.tensor / 255).split(4):
+            mu, log_variance = model.encoder(x).chunk(2, dim=1)
+            q = Normal(mu, torch.exp(log_variance / 2))
+            z = q.mean + q.stddev * torch.randn(len(x), 2, generator=generator)
+            if prior == "normal":
+                divergences.append(kl_divergence(q, Normal(torch.zeros_like(mu), torch.full_like(mu, 3.0))).sum(1))
+            else:
+                divergences.append(q.log_prob(z).sum(1) - Mixture().log_prob(z))
+    found = figures(model)
+    assert found["KL"] == pytest.approx(torch.cat(divergences).mean().item(), rel=2e-5)
+    assert found["-ELBO"] == pytest.approx(found["reconstruction"] + found["KL"], rel=1e-6)
+
+
+def test_salt_and_pepper_are_what_a_denoising_vae_sees() -> None:
+    found = figures(model_of("vae", model__salt_pepper=0.4))
+    generator, x = draws.generator(0, "evaluate"), domain_of().tensor / 255
+    noise = torch.cat([torch.randn(part.shape, generator=generator) for part in x[:4].split(4)])
+    first = (noisy(x[:4], noise, salt_pepper=0.4) - x[:4]).square().sum() / 4
+    assert found["squared error of the noisy images"] == pytest.approx(first.item(), rel=0.3)
+    assert found["squared error, denoised"] > 0
