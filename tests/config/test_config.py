@@ -67,7 +67,9 @@ def test_each_key_is_an_option() -> None:
         "model.padding": "reflect", "model.init": "kaiming", "model.last_kernel": 3, "loss.gan_kind": "hinge",
         "optim.schedule": "cosine", "optim.beta1": 0.25, "optim.beta2": 0.75, "optim.step_factor": 0.25,
         "discriminator.init": "kaiming", "optim.ema": 0.5, "train.precision": "bf16", "run.tracker": "none",
-        "data.size": 128,
+        "data.size": 128, "model.generator_blocks": 2, "model.down_padding": "zeros", "model.bias": "always",
+        "model.dropout": 0.5, "discriminator.kind": "patchgan", "discriminator.first_kernel": 7, "discriminator.norm":
+        "instance", "discriminator.padding": "reflect", "discriminator.pool": 50,
     }  # fmt: skip
     for key, default in KEYS.items():
         if key not in values:
