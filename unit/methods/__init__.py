@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 METHODS: dict[str, "str | type[Method[Any]]"] = {
     "unit": "unit.methods.unit:Unit",
+    "cyclegan": "unit.methods.cyclegan:CycleGAN",
+    "discogan": "unit.methods.discogan:DiscoGAN",
+    "cut": "unit.methods.cut:CUT",
+    "pix2pix": "unit.methods.pix2pix:Pix2Pix",
     "vae": "unit.methods.autoencoders.vae:VAE",
     "ae": "unit.methods.autoencoders.ae:AE",
     "cvae": "unit.methods.autoencoders.cvae:CVAE",

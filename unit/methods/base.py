@@ -6,7 +6,7 @@ loop backpropagates each loss, steps the optimizer that the loss is for, and ask
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -114,6 +114,13 @@ def named_domains(domains: Mapping[str, Domain], *names: str) -> list[Domain]:
 def sum_terms(terms: Mapping[str, Tensor]) -> Tensor:
     """The terms added up: a scalar."""
     return torch.stack(list(terms.values())).sum()
+
+
+def weighted_phase(optimizer: str, weighted: Iterable[tuple[float, Mapping[str, Tensor]]]) -> Phase:
+    """The optimizer's step on the sum of terms, each times its weight."""
+    parts = list(weighted)
+    total = torch.stack([weight * sum_terms(terms) for weight, terms in parts]).sum()
+    return Phase(optimizer, total, detached({name: value for _, terms in parts for name, value in terms.items()}))
 
 
 def detached(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from unit.config.base import Config, ConfigError, above_0, at_least, within
+from unit.config.base import Config, ConfigError, OptimConfig, above_0, at_least, within
 from unit.config.data import TwoDomainsConfig
 from unit.data.batches import Batches, Shard
 from unit.data.domain import Domain
@@ -97,6 +97,11 @@ class DiscriminatorConfig(OneDiscriminatorConfig):
         within("discriminator.shared_layers", self.shared_layers, 0, self.count)
         if self.pool is not None:
             within("discriminator.pool", self.pool, 1, 10_000)
+
+
+def sibling_optim() -> OptimConfig:
+    """Adam as CycleGAN, pix2pix and CUT have it: without weight decay or a moving average."""
+    return OptimConfig(lr=2e-4, weight_decay=0.0, ema=0.0)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from unit.data.batches import Batches, Shard
 from unit.data.two_domains import TranslationBatch
 from unit.losses.gan import GanKind, generator_loss
 from unit.losses.perceptual import MIN_SIZE, PerceptualDistance
-from unit.methods.base import Phase, detached, sum_terms
+from unit.methods.base import Phase, weighted_phase
 from unit.methods.image_pool import ImagePool
 from unit.methods.translation import (
     DiscriminatorConfig,
@@ -292,9 +292,7 @@ class Unit(TranslationMethod):
 
     def translator_phase(self, batch: TranslationBatch, out: Translations) -> Phase:
         """VAE + GAN + CC of both domains, through frozen discriminators."""
-        weighted = list(self.translator_terms(batch, out))
-        total = torch.stack([weight * sum_terms(terms) for weight, terms in weighted]).sum()
-        return Phase("translator", total, detached({k: v for _, terms in weighted for k, v in terms.items()}))
+        return weighted_phase("translator", self.translator_terms(batch, out))
 
     def translator_terms(self, batch: TranslationBatch, out: Translations) -> Iterator[tuple[float, dict[str, Tensor]]]:
         """The objective's terms with their weights; those of weight 0 are not computed."""

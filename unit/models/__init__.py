@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 
 MODELS: dict[str, "str | type[Model]"] = {
     "unit": "unit.models.unit:UnitTranslator",
+    "unet": "unit.models.one_way:UNetTranslator",
+    "resnet": "unit.models.one_way:ResnetTranslator",
+    "discogan": "unit.models.discogan:DiscoTranslator",
     "autoencoder": "unit.models.autoencoder:ImageAutoencoder",
     "categorical": "unit.models.categorical:CategoricalAutoencoder",
     "m1": "unit.models.m1:M1Model",

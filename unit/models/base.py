@@ -94,7 +94,7 @@ class ImageTranslator(Model, ABC):
     says which images it was trained on.
     """
 
-    directions: ClassVar[tuple[Direction, ...]] = get_args(Direction)
+    directions: tuple[Direction, ...] = get_args(Direction)
     images: TranslatedImages
 
     @property
