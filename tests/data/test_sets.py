@@ -167,6 +167,21 @@ def test_an_interrupted_run_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
+def test_paired_toymaps_show_the_same_towns_under_the_same_names(tmp_path: Path) -> None:
+    command = ["toymaps_paired", "--size", "16", "--train", "3", "--test", "2", "--output", str(tmp_path / "pairs")]
+    assert data(command) == 0
+    write_toymaps(tmp_path / "unpaired", size=16, train=3, test=2)
+    write_toymaps(tmp_path / "expected", size=16, train=3, test=2, paired=True)
+    found, unpaired, expected = (
+        {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*.png")}
+        for root in (tmp_path / "pairs", tmp_path / "unpaired", tmp_path / "expected")
+    )
+    assert found == expected
+    assert {name for name in found if found[name] != unpaired[name]} == {f"trainB/{n:05d}.png" for n in range(3)}
+    photos, maps = (sorted((tmp_path / "pairs" / folder).iterdir()) for folder in ("trainA", "trainB"))
+    assert [path.name for path in photos] == [path.name for path in maps]
+
+
 def test_toymaps_are_drawn_as_the_generator_draws_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["toymaps", "--size", "16", "--train", "3", "--test", "2", "--seed", "4"]
     assert data([*command, "--output", str(tmp_path / "x")]) == 0
@@ -292,7 +307,7 @@ def test_each_recipe_is_complete_and_in_the_readme() -> None:
         assert f"`{name}`" in readme
         assert recipe.about
         assert recipe.terms
-        assert recipe.mirrors or recipe.by_hand or name == "toymaps"
+        assert recipe.mirrors or recipe.by_hand or name.startswith("toymaps")
         assert all(url.startswith("http") and url.endswith(recipe.archive) for url in recipe.mirrors)
         assert all(count > 0 for count in recipe.counts.values())
 

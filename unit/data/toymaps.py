@@ -58,7 +58,9 @@ def toy_pair(*, seed: int, size: int = 64) -> tuple[Pixels, Pixels]:
     return take_photo(look, plan, buildings, scale), colors[plan[::OVERSAMPLE, ::OVERSAMPLE]]
 
 
-def write_toymaps(root: str | Path, *, size: int = 64, train: int = 1000, test: int = 200, seed: int = 0) -> None:
+def write_toymaps(
+    root: str | Path, *, size: int = 64, train: int = 1000, test: int = 200, seed: int = 0, paired: bool = False
+) -> None:
     """Write a data set of PNG files: trainA and testA hold photos, trainB and testB maps.
 
     No scene of trainA is in trainB, so the training data are truly unpaired; testA and testB show
@@ -70,6 +72,7 @@ def write_toymaps(root: str | Path, *, size: int = 64, train: int = 1000, test: 
         train: How many images trainA and trainB hold each, at least 1.
         test: How many pairs testA and testB hold, at least 1.
         seed: Of all scenes, at least 0.
+        paired: trainB shows the scenes of trainA under the same names, for methods that need pairs.
 
     Raises:
         FileExistsError: If `root` is a file or a folder with something in it.
@@ -83,7 +86,7 @@ def write_toymaps(root: str | Path, *, size: int = 64, train: int = 1000, test: 
     if size < MIN_SIZE or seed < 0:
         toy_pair(seed=seed, size=size)  # raises
 
-    folders = (("trainA", train, 0), ("trainB", train, 1), ("testA", test, 2), ("testB", test, 2))
+    folders = (("trainA", train, 0), ("trainB", train, 0 if paired else 1), ("testA", test, 2), ("testB", test, 2))
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as stage:
         whole = Path(stage) / root.name

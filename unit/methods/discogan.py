@@ -73,11 +73,13 @@ class DiscoGANConfig(TranslationConfig):
     loss: DiscoLossConfig = field(default_factory=DiscoLossConfig)
 
     def __post_init__(self) -> None:
-        size, stride = self.data.size, 16
-        if self.model.deep and size != 64:
-            raise ConfigError(f"data.size: expected 64 with model.deep, got {size}")
-        if size % stride or size < 64:
-            raise ConfigError(f"data.size: expected a multiple of {stride} of at least 64, got {size}")
+        size, model = self.data.size, self.model
+        least = 4 << model.downsamplings
+        if size % model.stride or size < least:
+            raise ConfigError(
+                f"data.size: expected a multiple of {model.stride} of at least {least} for model.downsamplings "
+                f"{model.downsamplings}, got {size}"
+            )
 
 
 class DiscoGAN(TranslationMethod):
@@ -158,5 +160,11 @@ class DiscoGAN(TranslationMethod):
 def build(config: DiscoGANConfig) -> tuple[DiscoTranslator, DiscoDiscriminators]:
     """The networks, untrained."""
     images, model = config.images, config.model
-    discriminators = DiscoDiscriminators(images.channels_a, images.channels_b, width=model.width, group=model.group)
+    discriminators = DiscoDiscriminators(
+        images.channels_a,
+        images.channels_b,
+        width=model.width,
+        downsamplings=model.downsamplings,
+        group=model.group,
+    )
     return DiscoTranslator(DiscoTranslatorConfig(images, model)), discriminators

@@ -67,7 +67,7 @@ class OneWayMethod(TranslationMethod):
         with torch.device("meta"), refusing_size(size):
             model, discriminator = cls.build_model(config).eval(), cls.build_discriminator(config).eval()
             convolution = next(module for module in discriminator.modules() if isinstance(module, nn.Conv2d))
-            model.translate(torch.empty(1, model.channels[0], size, size), config.model.direction)
+            model.generator(torch.empty(1, model.channels[0], size, size))
             discriminator(torch.empty(1, convolution.in_channels, size, size))
 
     def sides(self, batch: TranslationBatch) -> tuple[Tensor, Tensor]:

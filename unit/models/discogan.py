@@ -1,6 +1,6 @@
 """DiscoGAN's translator: a generator each way, with batch norm."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
 from torch import Tensor
@@ -15,17 +15,25 @@ class DiscoModelConfig:
     """The two generators; the defaults are the paper's for images of 64×64."""
 
     width: int = 64
-    """channels of the first layer; each of the three that follow doubles them"""
+    """channels of the first layer; each down-sampling after it doubles them"""
+    downsamplings: int = 4
+    """convolutions of stride 2"""
     deep: bool = False
-    """the deeper variant, whose code is 100 channels of 1×1; images are 64×64 then"""
+    """the deeper variant, whose code is 100 channels of 1×1 for images of 64×64"""
     group: int = 64
     """how many images of a batch have the batch norms' statistics, and the mean features that are matched, in common;
     a process's part of a batch is a multiple of it"""
 
     def __post_init__(self) -> None:
         within("model.width", self.width, 1, 4096)
+        within("model.downsamplings", self.downsamplings, 2, 10)
         if self.group < 2:
             raise ConfigError(f"model.group: expected at least 2 images, got {self.group}")
+
+    @property
+    def stride(self) -> int:
+        """Sides of images are multiples of this."""
+        return (4 if self.deep else 1) << self.downsamplings
 
 
 @dataclass(frozen=True)
@@ -55,12 +63,12 @@ class DiscoTranslator(ImageTranslator, name="discogan"):
         super().__init__()
         self.config, self.images = config, config.images
         model, (a, b) = config.model, (config.images.channels_a, config.images.channels_b)
-        self.a2b = DiscoGenerator(a, b, width=model.width, group=model.group, deep=model.deep)
-        self.b2a = DiscoGenerator(b, a, width=model.width, group=model.group, deep=model.deep)
+        self.a2b = DiscoGenerator(a, b, **asdict(model))
+        self.b2a = DiscoGenerator(b, a, **asdict(model))
 
     @property
     def stride(self) -> int:
-        return 64 if self.config.model.deep else 16
+        return self.config.model.stride
 
     @property
     def floats_per_pixel(self) -> float:

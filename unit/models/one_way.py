@@ -49,8 +49,9 @@ class UNetConfig:
     downsamplings: int = 8
     """convolutions of stride 2; sides of images are multiples of 2 to this power"""
     dropout: float = 0.5
-    """probability with which the decoder's deep layers drop each number, which is the only noise there is; a model of
-    more than 5 downsamplings has such layers"""
+    """probability with which deep layers of the way up drop each number, the only noise there is"""
+    dropped_layers: int = 3
+    """how many layers after the innermost do so"""
     init: Init = "normal"
     """weights from N(0, 0.02²), Kaiming's, or Xavier's normal distribution times 0.02"""
 
@@ -58,6 +59,7 @@ class UNetConfig:
         within("model.width", self.width, 1, 4096)
         within("model.downsamplings", self.downsamplings, 2, 12)
         fraction("model.dropout", self.dropout)
+        within("model.dropped_layers", self.dropped_layers, 0, self.downsamplings - 2)
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,12 @@ class UNetTranslator(OneWayTranslator, name="unet"):
     def build(self, channels_in: int, channels_out: int) -> nn.Module:
         model = self.config.model
         return UNet(
-            channels_in, channels_out, width=model.width, downsamplings=model.downsamplings, dropout=model.dropout
+            channels_in,
+            channels_out,
+            width=model.width,
+            downsamplings=model.downsamplings,
+            dropout=model.dropout,
+            dropped=model.dropped_layers,
         )
 
     @property

@@ -9,8 +9,6 @@ from torch import Tensor, nn
 
 from unit.networks.norms import BatchNorm
 
-STEPS = (1, 2, 4, 8)
-"""Channels of the four convolutions of stride 2, in widths."""
 BOTTLENECK = 100
 """Channels of the deeper variant's code of 1×1."""
 
@@ -33,17 +31,24 @@ def transposed(n_in: int, n_out: int, *, group: int, first: bool = False) -> nn.
 
 
 class DiscoGenerator(nn.Module):
-    """(B, in, H, W) in [-1, 1] → (B, out, H, W) in [-1, 1], for sides that are multiples of 16.
+    """(B, in, H, W) in [-1, 1] → (B, out, H, W) in [-1, 1], for sides that are multiples of 2ⁿ for n down-samplings.
 
-    With width 64 it has 5,513,856 parameters; the deeper variant, whose code is 100 channels of 1×1 for images of
-    64×64, 7,153,480. `group` images have their batch statistics in common.
+    With width 64 and n = 4 it has 5,513,856 parameters; the deeper variant, whose code is 100 channels of 1×1 for
+    images of 64×64, 7,153,480. `group` images have their batch statistics in common.
     """
 
     def __init__(
-        self, channels_in: int, channels_out: int, *, width: int = 64, group: int = 64, deep: bool = False
+        self,
+        channels_in: int,
+        channels_out: int,
+        *,
+        width: int = 64,
+        downsamplings: int = 4,
+        group: int = 64,
+        deep: bool = False,
     ) -> None:
         super().__init__()
-        widths = [width * step for step in STEPS]
+        widths = [width << level for level in range(downsamplings)]
         down = [conv(channels_in, width, group=group, norm=False)]
         down += [conv(narrow, wide, group=group) for narrow, wide in itertools.pairwise(widths)]
         if deep:
@@ -59,12 +64,12 @@ class DiscoGenerator(nn.Module):
 
 
 class DiscoDiscriminator(nn.Module):
-    """(B, C, H, W) in [-1, 1] → logits (B, 1, h, w), which for 64×64 are 1×1, and the features before them: the
-    activations of the last three convolutions of stride 2. With width 64 it has 2,765,568 parameters."""
+    """(B, C, H, W) in [-1, 1] → logits (B, 1, h, w), which for 64×64 and n = 4 are 1×1, and the features before them:
+    the activations of all convolutions of stride 2 but the first. With width 64 it has 2,765,568 parameters."""
 
-    def __init__(self, channels: int, *, width: int = 64, group: int = 64) -> None:
+    def __init__(self, channels: int, *, width: int = 64, downsamplings: int = 4, group: int = 64) -> None:
         super().__init__()
-        widths = [width * step for step in STEPS]
+        widths = [width << level for level in range(downsamplings)]
         self.first = conv(channels, width, group=group, norm=False)
         self.layers = nn.ModuleList(conv(narrow, wide, group=group) for narrow, wide in itertools.pairwise(widths))
         self.last = nn.Conv2d(widths[-1], 1, 4, 1, 0, bias=False)
@@ -80,10 +85,12 @@ class DiscoDiscriminator(nn.Module):
 class DiscoDiscriminators(nn.Module):
     """One for each domain: images of a and of b → the logits and features of each."""
 
-    def __init__(self, channels_a: int, channels_b: int, *, width: int = 64, group: int = 64) -> None:
+    def __init__(
+        self, channels_a: int, channels_b: int, *, width: int = 64, downsamplings: int = 4, group: int = 64
+    ) -> None:
         super().__init__()
-        self.a = DiscoDiscriminator(channels_a, width=width, group=group)
-        self.b = DiscoDiscriminator(channels_b, width=width, group=group)
+        self.a = DiscoDiscriminator(channels_a, width=width, downsamplings=downsamplings, group=group)
+        self.b = DiscoDiscriminator(channels_b, width=width, downsamplings=downsamplings, group=group)
 
     def forward(self, x_a: Tensor, x_b: Tensor) -> tuple[tuple[Tensor, list[Tensor]], tuple[Tensor, list[Tensor]]]:
         return self.a(x_a), self.b(x_b)

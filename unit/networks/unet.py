@@ -9,9 +9,6 @@ from torch import Tensor, nn
 from unit.networks.dropout import Dropout
 from unit.networks.norms import BatchNorm
 
-DROPPED_FROM = 4
-"""The outermost of the decoder's layers that drops, counted from the images; the innermost one never does."""
-
 
 class UNet(nn.Module):
     """(B, in, H, W) → (B, out, H, W) in [-1, 1], for sides that are multiples of 2ⁿ for n down-samplings.
@@ -19,11 +16,18 @@ class UNet(nn.Module):
     Down: n convolutions 4×4 of stride 2 to width, 2, 4 and from then on 8 times width channels; up: as many transposed
     ones. LeakyReLU 0.2 before each on the way down, ReLU on the way up; batch norm but after the first, the innermost
     and the last. The norms take each image's own statistics, as at the paper's batch size of 1. With n = 8 and width
-    64 it has 54,413,955 parameters, with n = 7 41,828,995.
+    64 it has 54,413,955 parameters, with n = 7 41,828,995. Of the way up, `dropped` layers after the innermost drop.
     """
 
     def __init__(
-        self, channels_in: int, channels_out: int, *, width: int = 64, downsamplings: int = 8, dropout: float = 0.5
+        self,
+        channels_in: int,
+        channels_out: int,
+        *,
+        width: int = 64,
+        downsamplings: int = 8,
+        dropout: float = 0.5,
+        dropped: int = 3,
     ) -> None:
         super().__init__()
         innermost = downsamplings - 1
@@ -38,8 +42,8 @@ class UNet(nn.Module):
             n_in = widths[level] * (1 if level == innermost else 2)
             n_out = widths[level - 1] if level else channels_out
             conv_up = nn.ConvTranspose2d(n_in, n_out, 4, 2, 1, bias=level == 0)
-            dropped = [Dropout(dropout)] if DROPPED_FROM <= level < innermost else []
-            last = [BatchNorm(n_out, running=False), *dropped] if level else [nn.Tanh()]
+            dropping = [Dropout(dropout)] if innermost - dropped <= level < innermost else []
+            last = [BatchNorm(n_out, running=False), *dropping] if level else [nn.Tanh()]
             self.up.append(nn.Sequential(nn.ReLU(), conv_up, *last))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -24,6 +24,8 @@ from unit.text import one_line
 
 __all__ = ["Prepared", "add_arguments", "draw_toymaps", "prepare", "run"]
 
+DRAWN = ("toymaps", "toymaps_paired")
+"""The data sets that are drawn here."""
 TOYMAPS = {"size": 64, "train": 1000, "test": 200, "seed": 0}
 """What the toy maps are drawn with unless told otherwise."""
 
@@ -66,8 +68,8 @@ def prepare(
     target = output.resolve()
     with _staging(target) as stage:
         result = stage / "result"
-        if name == "toymaps":
-            write_toymaps(result, size=size, train=train, test=test, seed=seed)
+        if name in DRAWN:
+            write_toymaps(result, size=size, train=train, test=test, seed=seed, paired=name == "toymaps_paired")
         else:
             given = source or _download(RECIPES[name], target.parent / "downloads")
             _build(RECIPES[name], given, result, attribute=attribute, downloaded=source is None)
@@ -86,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         about = f"{recipe.about}. Terms of use: {recipe.terms}."
         add = names.add_parser(name, description=about, allow_abbrev=False).add_argument
         add("--output", type=Path, default=Path("datasets", name), help="a new folder (default: %(default)s)")
-        if name == "toymaps":
+        if name in DRAWN:
             add("--size", type=_positive, default=TOYMAPS["size"], help="side in pixels (default: %(default)s)")
             add("--train", type=_positive, default=TOYMAPS["train"], help="images per domain (default: %(default)s)")
             add("--test", type=_positive, default=TOYMAPS["test"], help="images per domain (default: %(default)s)")
@@ -122,9 +124,9 @@ def _check_options(name: str, *, source: Path | None, attribute: str | None, dra
     """Raise ValueError for an unknown set, or for an option that this set does not have."""
     if name not in RECIPES:
         raise ValueError(f"no data set {name!r}; expected one of {', '.join(RECIPES)}")
-    if name == "toymaps" and source is not None:
+    if name in DRAWN and source is not None:
         raise ValueError(f"source: toymaps are drawn here, got {source}")
-    if name != "toymaps" and drawn:
+    if name not in DRAWN and drawn:
         raise ValueError(f"size, train, test and seed are options of toymaps, not of {name}")
     if name == "celeba" and attribute is None:
         raise ValueError("attribute: celeba needs one, such as Smiling")
@@ -221,8 +223,9 @@ def _check_counts(recipe: Recipe, result: Path, *, strict: bool) -> None:
 
 
 def draw_toymaps(root: Path) -> None:
-    """Draw the toy maps where `root` is their folder, `…/toymaps`, and is missing; one line says so."""
-    if root.name == "toymaps" and not root.exists():
-        prepared = prepare("toymaps", output=root)
+    """Draw the toy maps where `root` is their folder, `…/toymaps` or `…/toymaps_paired`, and is missing; one line says
+    so."""
+    if root.name in DRAWN and not root.exists():
+        prepared = prepare(root.name, output=root)
         counts = ", ".join(f"{folder} {count}" for folder, count in prepared.counts.items())
         print(f"drew the toy maps, which were missing, in {one_line(root)}: {counts}", flush=True)

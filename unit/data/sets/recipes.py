@@ -145,6 +145,10 @@ RECIPES: Mapping[str, Recipe] = {
         about="A: aerial photos, B: street maps of invented towns, drawn by unit",
         terms="none",
     ),
+    "toymaps_paired": Recipe(
+        about="the toy maps with the same towns in trainA and trainB, for methods that need pairs",
+        terms="none",
+    ),
 }
 
 
