@@ -38,6 +38,14 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, with the same towns in trainA and trainB."""
+    root = tmp_path_factory.mktemp("data") / "pairs"
+    write_toymaps(root, size=24, train=6, test=3, paired=True)
+    return root
+
+
+@pytest.fixture(scope="session")
 def tiny(toys: Path) -> Tiny:
     """`tiny(output, *more)`: the arguments of a training of 4 steps that takes well under a second."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from digit_toys import METHODS, options, write_mnist
 from group import Job
+from sibling_toys import SIBLINGS, sibling_options
 
 from unit.data.toymaps import write_toymaps
 
@@ -33,13 +34,17 @@ def arguments_below(root: Path) -> Arguments:
         for domain, count in zip("AB", counts, strict=True):
             for path in sorted((root / label / f"train{domain}").iterdir())[count:]:
                 path.unlink()
+    write_toymaps(root / "pairs", size=24, train=7, test=1, paired=True)
     mnist = write_mnist(root / "mnist")
 
     def answer(name: str, *more: str, steps: int = 20, data: str = "uneven") -> list[str]:
         keys: dict[str, Any] = {
             "train.steps": steps, "train.log_every": 1, "train.sample_every": 1000, "train.checkpoint_every": 1000,
         }  # fmt: skip
-        if name not in UNIT:
+        if name in SIBLINGS:
+            place = root / ("pairs" if name == "pix2pix" else data)
+            start = sibling_options(name, place, train__batch_size=8)
+        elif name not in UNIT:
             labeled = {"data__labeled_batch": 8} if "data.labeled_batch" in METHODS[name] else {}
             keys |= {"train.batch_size": 8}
             if name == "vae_gan":  # batch norms of few images and channels make much of rounding

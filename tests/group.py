@@ -77,7 +77,7 @@ def doubled() -> Iterator[None]:
 
 def smoothed() -> AbstractContextManager[Any]:
     """Within this context ReLUs have no kink, which rounding could carry an activation over."""
-    return patch.object(nn, "LeakyReLU", lambda slope, inplace: nn.Softplus(beta=10))
+    return patch.object(nn, "LeakyReLU", lambda slope, inplace=False: nn.Softplus(beta=10))
 
 
 # Diaries

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 SIBLINGS: dict[str, dict[str, Any]] = {
-    "cyclegan": {"method": "cyclegan", "model.blocks": 1, "discriminator.layers": 1, "discriminator.pool": 6},
+    "cyclegan": {"method": "cyclegan", "model.blocks": 1, "discriminator.layers": 1, "discriminator.pool": 12},
     "cyclegan shared": {
         "method": "cyclegan", "model.blocks": 2, "model.generator_blocks": 1, "model.shared_blocks": 1,
         "model.regularizer": "kl", "loss.kl": 0.1, "discriminator.layers": 1, "discriminator.shared_layers": 1,
@@ -12,11 +12,11 @@ SIBLINGS: dict[str, dict[str, Any]] = {
     },
     "unit mixed": {
         "method": "unit", "model.blocks": 1, "discriminator.layers": 1, "loss.identity": 2.0,
-        "loss.fresh_noise": "true", "discriminator.pool": 5, "model.dropout": 0.5, "discriminator.first_kernel": 7,
+        "loss.fresh_noise": "true", "discriminator.pool": 10, "model.dropout": 0.5, "discriminator.first_kernel": 7,
     },
     "pix2pix": {"method": "pix2pix", "model.downsamplings": 3, "model.dropped_layers": 1, "discriminator.layers": 1},
     "discogan": {
-        "method": "discogan", "model.downsamplings": 2, "model.group": 2, "loss.rises_at": 2,
+        "method": "discogan", "model.downsamplings": 2, "model.group": 2, "loss.rises_at": 1,
         "loss.discriminator_every": 2,
     },
     "cut": {"method": "cut", "model.blocks": 2, "discriminator.layers": 1, "loss.places": 16},

@@ -13,12 +13,17 @@ from digit_toys import METHODS, assert_close, logged_by
 from divided import UNIT, Arguments, arguments_below, diary_of
 from group import Images, Job, diary, train_in_group
 from run_files import assert_same, newest
+from sibling_toys import SIBLINGS
 
-SOME = ["unit", "unit adversarial", "vae denoising", "aae_semi"]
+SOME = ["unit", "unit adversarial", "cyclegan", "discogan", "vae denoising", "aae_semi"]
 """Of each kind of step one."""
 SHORT = [
     "unit kl_learned",
     "unit mmd",
+    "unit mixed",
+    "pix2pix",
+    "cut",
+    "fastcut",
     "m1",
     "m2",
     "m1m2",
@@ -30,6 +35,8 @@ SHORT = [
     "wae",
 ]
 """Whose steps are like those of some, with something that is drawn or averaged otherwise."""
+BROKEN = ["unit adversarial", "cyclegan", "discogan"]
+"""Broken off and resumed, with pools and with steps that train other networks than the step before."""
 FP32 = ["unit", "aae informed"]
 WHOLE, ACCUMULATED, TWO, FOUR, TWO_ACCUMULATED = (1, 1), (1, 2), (2, 1), (4, 1), (2, 2)
 """Processes, and the micro-batches in which each takes its share of a batch."""
@@ -107,9 +114,11 @@ def jobs_of(division: Division, names: list[str], arguments: Arguments, root: Pa
         if division in (WHOLE, faulty):
             add(fault, arguments(name, steps=3), fault="" if division == WHOLE else fault)
     if division in (TWO, FOUR):
-        add("unbroken", arguments("unit adversarial", steps=4), double=False)
-        add("broken", arguments("unit adversarial", steps=2), double=False)
-        add("broken", ["--resume", str(run_of(root, "broken", division)), "--train.steps", "4"], double=False)
+        for name in BROKEN:
+            add(f"unbroken {name}", arguments(name, steps=4), double=False)
+            add(f"broken {name}", arguments(name, steps=2), double=False)
+            whole = str(run_of(root, f"broken {name}", division))
+            add(f"broken {name}", ["--resume", whole, "--train.steps", "4"], double=False)
     for data in ["one image", "fewer than a batch"] if division != ACCUMULATED else ():
         often = [part for key in ("log", "sample", "checkpoint") for part in (f"--train.{key}_every", "1")]
         add(data, arguments("unit", *often, data=data, steps=3))
@@ -160,8 +169,10 @@ def test_the_number_of_processes_may_change_at_a_resume(some: Path) -> None:
 
 
 @pytest.mark.parametrize("division", [TWO, FOUR], ids=str)
-def test_a_resumed_training_ends_bit_for_bit_as_the_unbroken_one(division: Division, some: Path) -> None:
-    assert_same(newest(run_of(some, "unbroken", division)), newest(run_of(some, "broken", division)))
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_resumed_training_ends_bit_for_bit_as_the_unbroken_one(name: str, division: Division, some: Path) -> None:
+    whole, resumed = (newest(run_of(some, f"{kind} {name}", division)) for kind in ("unbroken", "broken"))
+    assert_same(whole, resumed)
 
 
 @pytest.mark.parametrize("division", [TWO, FOUR], ids=str)
@@ -187,7 +198,7 @@ def test_two_processes_give_the_same_training(name: str, some: Path) -> None:
 
 @pytest.mark.slow
 def test_every_method_in_any_division(arguments: Arguments, tmp_path: Path) -> None:
-    names, divisions = [*UNIT, *METHODS], [ACCUMULATED, TWO, TWO_ACCUMULATED, FOUR]
+    names, divisions = [*UNIT, *SIBLINGS, *METHODS], [ACCUMULATED, TWO, TWO_ACCUMULATED, FOUR]
     train_divided(names, [WHOLE, *divisions], arguments, tmp_path)
     for division in divisions:
         for name in names:

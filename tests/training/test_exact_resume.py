@@ -14,6 +14,7 @@ import torch
 from conftest import Command, Tiny
 from digit_toys import METHODS, options, write_mnist
 from run_files import Killed, saved_steps, without_flushing
+from sibling_toys import SIBLINGS, sibling_options
 
 from unit import draws, weights
 from unit.data.batches import Shard
@@ -34,7 +35,7 @@ Arguments = Callable[..., list[str]]
 
 
 @pytest.fixture(scope="module")
-def arguments(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Arguments:
+def arguments(tiny: Tiny, toys: Path, pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Arguments:
     """`arguments(name, output)`: a training of 4 steps with a checkpoint at 2 and at 4."""
     mnist = write_mnist(tmp_path_factory.mktemp("digits") / "mnist")
 
@@ -42,6 +43,10 @@ def arguments(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Arguments
         schedule = ["--optim.schedule", "cosine", "--optim.warmup", "1"]
         if name in UNIT:
             return [*tiny(output, *UNIT[name]), *schedule]
+        if name.removesuffix(" accumulated") in SIBLINGS:
+            more = {"train__accumulation": 2} if name.endswith("accumulated") else {}
+            data = pairs if name.startswith("pix2pix") else toys
+            return [*sibling_options(name.removesuffix(" accumulated"), data, run__output=output, **more), *schedule]
         return [*options(name, data__root=mnist, run__output=output), *schedule]
 
     return of
@@ -67,7 +72,7 @@ def kill_after(monkeypatch: pytest.MonkeyPatch, *, step: int, phase: int) -> lis
     return taken
 
 
-@pytest.mark.parametrize("name", [*UNIT, *METHODS])
+@pytest.mark.parametrize("name", [*UNIT, *SIBLINGS, "unit mixed accumulated", *METHODS])
 def test_killed_between_any_two_optimizer_steps_it_ends_as_the_unbroken_one(
     name: str, arguments: Arguments, run_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +150,17 @@ def noise_from_the_global_generator(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(draws, "generator", lambda *key, device="cpu": torch.default_generator)
 
 
+def pool_emptied(patch: pytest.MonkeyPatch) -> None:
+    restore = TrainingState.restore
+
+    def forgetful(self: TrainingState, folder: Path) -> None:
+        restore(self, folder)
+        for images in self.method.state.buffers():
+            images.zero_()
+
+    patch.setattr(TrainingState, "restore", forgetful)
+
+
 def weight_off_by_one_bit(patch: pytest.MonkeyPatch) -> None:
     fill = weights.fill
 
@@ -163,8 +179,11 @@ FAULTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-@pytest.mark.parametrize("name", ["unit", "vae", "aae_semi"])
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [*itertools.product(["unit", "vae", "aae_semi"], FAULTS), ("cyclegan", pool_emptied)],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
 def test_a_fault_planted_in_a_resume_shows(
     name: str,
     fault: Callable[[pytest.MonkeyPatch], None],
