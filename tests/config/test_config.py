@@ -148,7 +148,7 @@ def test_a_method_may_be_given_by_key_too(tmp_path: Path) -> None:
         ({"optim": 3}, "optim: expected a section"),
         ({"optim.lr.x": 3}, "unknown key optim.lr.x"),
         ({"lr": 3}, "unknown key lr"),
-        ({"method": "gan"}, "method: expected one of unit, vae"),
+        ({"method": "gan"}, "method: expected one of unit, cyclegan"),
     ],
     ids=lambda value: str(value),
 )

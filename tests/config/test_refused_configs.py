@@ -189,7 +189,7 @@ def test_the_old_name_of_a_key_that_the_method_does_not_have_says_so_too() -> No
 
 def test_an_unknown_method_is_refused_with_the_names_that_there_are(tmp_path: Path) -> None:
     for message in (refusal(["--method", "gan"]), refusal_of(tmp_path, "method: gan\n")):
-        assert message.startswith("method: expected one of unit, vae, ") and message.endswith("got gan")
+        assert message.startswith("method: expected one of unit, cyclegan, ") and message.endswith("got gan")
 
 
 def test_options_are_not_abbreviated() -> None:

@@ -124,5 +124,5 @@ def test_its_state_is_saved_and_resumed(
 
 
 def test_a_name_that_is_in_no_table_lists_those_that_are(toys: Path) -> None:
-    with pytest.raises(ConfigError, match=r"method: expected one of unit, vae, .*, got nothing"):
+    with pytest.raises(ConfigError, match=r"method: expected one of unit, cyclegan, .*, got nothing"):
         from_sections({"method": "nothing"}, "the test")
