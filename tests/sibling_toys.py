@@ -26,8 +26,8 @@ SIBLINGS: dict[str, dict[str, Any]] = {
         "loss.flip_equivariance": "true",
     },
 }  # fmt: skip
-"""By a name of the tests' own. A bias before an instance norm has a gradient of rounding alone, of which Adam makes steps,
-so where trainings are compared but for rounding there is none."""
+"""By a name of the tests' own. A bias before an instance norm has a gradient of rounding alone, of which Adam makes
+steps; so where trainings are compared but for rounding there is none."""
 
 
 def sibling_options(name: str, root: Path, **more: Any) -> list[str]:
