@@ -174,7 +174,7 @@ def encode(
     paths, skipped, root = list_input(Path(input))
     loaded = load_model(model)
     encoding = encoding_of(loaded, domain=domain, label=label)
-    place = device or default_device()
+    place = default_device() if device is None else device
     move(loaded, place)
     codes: list[Tensor] = []
     names: list[str] = []

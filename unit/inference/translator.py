@@ -184,7 +184,7 @@ def load(folder: str | Path, *, device: torch.device | str | None = None) -> Tra
     Example:
         >>> unit.load("runs/maps")("photo.jpg").save("map.png")
     """
-    return Translator(load_translator(folder)).to(device or default_device())
+    return Translator(load_translator(folder)).to(default_device() if device is None else device)
 
 
 def default_device() -> str:
