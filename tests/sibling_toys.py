@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Any
 
 SIBLINGS: dict[str, dict[str, Any]] = {
-    "cyclegan": {"method": "cyclegan", "model.blocks": 1, "discriminator.layers": 1, "discriminator.pool": 12,
-                 "model.bias": "auto", "discriminator.norm": "none"},
+    "cyclegan": {"method": "cyclegan", "model.blocks": 1, "discriminator.layers": 1, "discriminator.pool": 12},
     "cyclegan shared": {
         "method": "cyclegan", "model.blocks": 2, "model.generator_blocks": 1, "model.shared_blocks": 1,
         "model.regularizer": "kl", "loss.kl": 0.1, "discriminator.layers": 1, "discriminator.shared_layers": 1,
@@ -26,8 +25,7 @@ SIBLINGS: dict[str, dict[str, Any]] = {
         "loss.flip_equivariance": "true",
     },
 }  # fmt: skip
-"""By a name of the tests' own. A bias before an instance norm has a gradient of rounding alone, of which Adam makes
-steps; so where trainings are compared but for rounding there is none."""
+"""By a name of the tests' own."""
 
 
 def sibling_options(name: str, root: Path, **more: Any) -> list[str]:

@@ -19,7 +19,7 @@ from unit.evaluation.sets import ImageSet
 from unit.methods import find_method
 from unit.methods.autoencoders.vae_gan import VAEGAN
 from unit.networks.norms import BatchNorm
-from unit.networks.strided import FeatureDiscriminator, Judged
+from unit.networks.strided import DiscriminatorOutput, FeatureDiscriminator
 
 
 def plain(network: nn.Module, x: Tensor, group: int) -> Tensor:
@@ -118,7 +118,10 @@ def test_the_losses_of_given_features_and_logits(monkeypatch: pytest.MonkeyPatch
     """Features (0, 0) of x and (3, 4) of x̃ are 25/2 apart; logits of 0 cost ln 2 each."""
     method, _ = made(VAEGAN, "vae_gan", model__gamma=0.1)
     zeros = torch.zeros(1, 1, dtype=torch.float64)
-    parts = [Judged(torch.tensor([row], dtype=torch.float64), zeros) for row in ([0.0, 0.0], [3.0, 4.0], [9.0, 9.0])]
+    parts = [
+        DiscriminatorOutput(torch.tensor([row], dtype=torch.float64), zeros)
+        for row in ([0.0, 0.0], [3.0, 4.0], [9.0, 9.0])
+    ]
     assert float(method.features_nll(parts)) == 12.5
     phase = method.decoder_phase(parts)
     assert float(phase.loss) == pytest.approx(1.25 + 2 * 0.6931471805599453, rel=1e-12)

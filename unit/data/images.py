@@ -162,6 +162,12 @@ def to_uint8(image: Tensor) -> Tensor:
 # grayscale into RGB and adds an outer border, though none to a single image; undoing that takes as many lines.
 
 
+def center_square(image: Tensor, size: int) -> Tensor:
+    """The center of an image that is not smaller: (C, H, W) → (C, size, size)."""
+    top, left = ((side - size) // 2 for side in image.shape[1:])
+    return image[:, top : top + size, left : left + size]
+
+
 def resize_shorter(image: Tensor, size: int) -> Tensor:
     """Scale an image by an antialiased bicubic filter so that its shorter side is ``size``.
 

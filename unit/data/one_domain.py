@@ -12,7 +12,7 @@ from unit.data.batches import DataError
 from unit.data.decoding import Decoded
 from unit.data.digits import MNIST_FILES, USPS_FILE, Digits, read_digits
 from unit.data.domain import Domain, Reader, array_domain, domain_of_files
-from unit.data.images import find_images
+from unit.data.images import center_square, find_images
 
 Split = Literal["train", "held_out", "test"]
 Source = Literal["mnist", "usps", "folder"]
@@ -130,6 +130,5 @@ class Square:
         self.read = read
 
     def __call__(self, path: Path) -> Decoded:
-        decoded, size = self.read(path), self.read.size
-        top, left = ((side - size) // 2 for side in decoded.pixels.shape[1:])
-        return replace(decoded, pixels=decoded.pixels[:, top : top + size, left : left + size])
+        decoded = self.read(path)
+        return replace(decoded, pixels=center_square(decoded.pixels, self.read.size))

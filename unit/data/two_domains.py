@@ -23,6 +23,7 @@ from unit.data.augmentation import augment
 from unit.data.batches import Batches, DataError, Shard
 from unit.data.decoding import ImageError
 from unit.data.domain import Domain, Reader, domain_of_files, is_list
+from unit.data.images import center_square
 from unit.data.sets.recipes import how_to_get
 from unit.text import one_line
 
@@ -249,6 +250,5 @@ def center_crops(domain: Domain, count: int, size: int) -> Tensor:
     crops = []
     for number in range(min(count, len(domain))):
         image = readable(domain, number * len(domain) // min(count, len(domain)), [])
-        top, left = ((side - size) // 2 for side in image.shape[1:])
-        crops.append(image[:, top : top + size, left : left + size])
+        crops.append(center_square(image, size))
     return torch.stack(crops + crops[:1] * (count - len(crops)))

@@ -47,27 +47,30 @@ def measure(images: ImageSet) -> Figures:
         some = images.seen.tensor[rows_of(images.seen)]
         codes = torch.cat([model.code(to_float(x)) for x in torch.split(some, BATCH)])
         drawn["samples of a normal distribution like the codes"] = samples_like(codes)
-    tested = [(judge(classifier, x), judge(classifier, model.image(model.code(x, y), y)), y) for x, y in images.parts()]
+    tested = []
+    for x, labels in images.parts():
+        rebuilt = model.image(model.code(x, labels), labels)
+        tested.append((probabilities(classifier, x), probabilities(classifier, rebuilt), labels))
     real, rebuilt, labels = (torch.cat(part) for part in zip(*tested, strict=True))
     rows = {"test images": figures_of(real), "reconstructions": figures_of(rebuilt)}
     for name, z in drawn.items():
         parts = zip(torch.split(z, BATCH), torch.split(y, BATCH), strict=True)
-        rows[name] = figures_of(torch.cat([judge(classifier, model.image(*part)) for part in parts]))
+        rows[name] = figures_of(torch.cat([probabilities(classifier, model.image(*part)) for part in parts]))
     right = float((real.argmax(1) == labels).float().mean())
     note = f"the classifier is right on {right:.3f} of the test images; recognized: a probability of {SURE} or more"
     return Figures(rows, title="recognition", notes=[note])
 
 
-def figures_of(probabilities: Tensor) -> dict[str, float]:
+def figures_of(p: Tensor) -> dict[str, float]:
     """The mean probability of the class that is named, the share of images of SURE or more, and the share of the class
     that is named most often: (N, K)."""
-    best, named = probabilities.max(1)
-    most = named.bincount(minlength=probabilities.shape[1]).max() / len(named)
+    best, named = p.max(1)
+    most = named.bincount(minlength=p.shape[1]).max() / len(named)
     sure = (best >= SURE).float().mean()
     return {"confidence": float(best.mean()), "recognized": float(sure), "most frequent class": float(most)}
 
 
-def judge(classifier: nn.Module, x: Tensor) -> Tensor:
+def probabilities(classifier: nn.Module, x: Tensor) -> Tensor:
     """The classes' probabilities: images (B, C, H, W) in [-1, 1] → (B, K)."""
     logits: Tensor = classifier(x)
     return logits.softmax(1)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unit.data.decoding import decode_image
 from unit.data.domain import Domain
-from unit.data.images import find_images, to_float, to_uint8
+from unit.data.images import center_square, find_images, to_float, to_uint8
 from unit.inference.translator import Translator
 from unit.models.autoencoder import ImageAutoencoder
 from unit.models.base import REVERSED, Direction, ImageTranslator, Model, Resize
@@ -167,8 +167,7 @@ def center_squares(images: list[Tensor], size: int, where: str) -> Tensor:
     """The images' centers: uint8 (N, C, size, size); raises ValueError for one that is smaller."""
     crops = []
     for image in images:
-        top, left = ((side - size) // 2 for side in image.shape[1:])
-        if min(top, left) < 0:
+        if min(image.shape[1:]) < size:
             raise ValueError(f"{where}: {image.shape[2]}×{image.shape[1]} pixels, smaller than the crop of {size}")
-        crops.append(image[:, top : top + size, left : left + size])
+        crops.append(center_square(image, size))
     return torch.stack(crops)

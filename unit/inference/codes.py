@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unit.config.data import Channels
 from unit.data.decoding import ImageError, decode_image
-from unit.data.images import find_files, to_float
+from unit.data.images import center_square, find_files, to_float
 from unit.data.remarks import skipped_line
 from unit.inference.translator import default_device, move
 from unit.models.autoencoder import ImageAutoencoder
@@ -217,6 +217,4 @@ def list_input(source: Path) -> tuple[list[Path], list[Path], Path]:
 def read_center(path: Path, encoding: Encoding) -> Tensor:
     """The center of an image that is scaled to the model's size: uint8 (C, size, size)."""
     size = encoding.size
-    pixels = decode_image(path, channels=encoding.channels, resize=size).pixels
-    top, left = ((side - size) // 2 for side in pixels.shape[1:])
-    return pixels[:, top : top + size, left : left + size]
+    return center_square(decode_image(path, channels=encoding.channels, resize=size).pixels, size)

@@ -91,12 +91,8 @@ class Sampler:
     ) -> None:
         self.model = load_model(model)
         self.drawing = drawing_of(self.model)
-        self.wanted, self.seed, self.size, self.device = (
-            label,
-            seed,
-            size,
-            default_device() if device is None else device,
-        )
+        self.wanted, self.seed, self.size = label, seed, size
+        self.device = default_device() if device is None else device
         if size is not None and self.drawing.at is None:
             raise ValueError(f"size: this model {self.model.name} draws at one size alone; expected none, got {size}")
         if size is not None and not 1 <= size <= LARGEST:

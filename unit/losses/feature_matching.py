@@ -14,6 +14,7 @@ def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor], *, group: i
     """
     layers = []
     for r, f in zip(real, fake, strict=True):
-        difference = (r.detach() - f).float()
+        wide = torch.promote_types(f.dtype, torch.float32)  # under autocast features are of 16 bits
+        difference = r.detach().to(wide) - f.to(wide)
         layers.append(difference.reshape(-1, group, *f.shape[1:]).mean(1).square().mean())
     return torch.stack(layers).sum()

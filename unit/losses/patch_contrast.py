@@ -20,6 +20,8 @@ def patch_contrast(query: Tensor, key: Tensor, *, temperature: float = 0.07) -> 
             are the negatives.
         temperature: τ.
     """
-    logits = query.float() @ key.detach().float().transpose(1, 2) / temperature
+    wide = torch.promote_types(query.dtype, torch.float32)
+    with torch.autocast(query.device.type, enabled=False):  # τ multiplies the rounding of 16 bits, too
+        logits = query.to(wide) @ key.detach().to(wide).transpose(1, 2) / temperature
     positive = torch.arange(query.shape[1], device=query.device).expand(len(query), -1)
     return F.cross_entropy(logits.flatten(0, 1), positive.flatten())

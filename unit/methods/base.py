@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from unit.config.base import ConfigError
 from unit.data.batches import Batches, DataError, Shard
 from unit.data.domain import Domain
 from unit.data.grid import Grid
@@ -102,6 +103,16 @@ class Method(ABC, Generic[B]):
     def to(self, device: torch.device) -> None:
         """Move what is neither trainable nor wrapped to the device."""
         self.state.to(device)
+
+
+def check_groups(shard: Shard, group: int, *, key: str = "model.group") -> None:
+    """Raise ConfigError where a process's micro-batch isn't made of whole groups of `group` images."""
+    count = len(shard.positions(0))
+    if count % group:
+        raise ConfigError(
+            f"{key}: {count} images per process and micro-batch are no whole groups of {group}; "
+            f"expected a divisor of {count} that is at least 2, or a larger train.batch_size"
+        )
 
 
 def named_domains(domains: Mapping[str, Domain], *names: str) -> list[Domain]:

@@ -21,15 +21,10 @@ from unit.data.two_domains import TranslationBatch
 from unit.losses.gan import GanKind, generator_loss
 from unit.losses.patch_contrast import patch_contrast, places
 from unit.methods.base import OptimizerGroup, Phase, weighted_phase
-from unit.methods.one_way import OneWayConfig, OneWayMethod, one_discriminator_phase
+from unit.methods.one_way import OneWayConfig, OneWayMethod, one_discriminator_phase, patch_discriminator
 from unit.methods.translation import OneDiscriminatorConfig
-from unit.models.one_way import Looked, ResnetConfig, ResnetTranslator, ResnetTranslatorConfig
+from unit.models.one_way import Featured, ResnetConfig, ResnetTranslator, ResnetTranslatorConfig
 from unit.networks.resnet import Projections
-
-
-def patch_discriminator() -> OneDiscriminatorConfig:
-    """The paper's of 70×70 patches: 2,764,737 parameters."""
-    return OneDiscriminatorConfig(kind="patchgan", layers=3, kernel=4, slope=0.2, norm="instance", weight=0.5)
 
 
 @dataclass(frozen=True)
@@ -64,7 +59,7 @@ class CUTConfig(OneWayConfig):
 
     method: ClassVar[str] = "cut"
     model: ResnetConfig = field(default_factory=ResnetConfig)
-    discriminator: OneDiscriminatorConfig = field(default_factory=patch_discriminator)
+    discriminator: OneDiscriminatorConfig = field(default_factory=lambda: patch_discriminator("instance"))
     loss: CUTLossConfig = field(default_factory=CUTLossConfig)
 
     def __post_init__(self) -> None:
@@ -106,43 +101,33 @@ class CUT(OneWayMethod):
         loss = self.config.loss
         flipped = loss.flip_equivariance and float(draws.uniforms(1, batch.seed, "equivariance", batch.step)) < 0.5
         both = torch.cat([x, y]) if loss.nce and loss.identity else x
-        out: Any = None
+        features = loss.nce > 0
         with torch.set_grad_enabled(not recompute):
-            if recompute:
-                fake = wrapped["generator"](x, flipped, features=False)
-            else:
-                out = wrapped["generator"](both, flipped, features=loss.nce > 0)
-                fake = (out.translated if loss.nce else out)[: len(x)]
+            out: Featured = wrapped["generator"](x if recompute else both, flipped, features and not recompute)
         self.discriminator.requires_grad_(True)
-        weight = loss.gan * self.config.discriminator.weight
+        weight, fake = loss.gan * self.config.discriminator.weight, out.translated[: len(x)]
         yield one_discriminator_phase(wrapped["discriminator"], y, fake, kind=loss.gan_kind, weight=weight)
         if recompute:
-            out = wrapped["generator"](both, flipped, features=loss.nce > 0)
-            fake = (out.translated if loss.nce else out)[: len(x)]
+            out = wrapped["generator"](both, flipped, features)
+            fake = out.translated[: len(x)]
         self.discriminator.requires_grad_(False)
         weighted = [(loss.gan, {"gan": generator_loss(self.discriminator(fake), loss.gan_kind)})]
-        if loss.nce:
+        if features:
             contrasts = self.contrasts(wrapped["projections"], out, batch)
             weighted.append((loss.nce / len(contrasts), contrasts))
         yield weighted_phase("generator", weighted)
 
-    def contrasts(self, projections: nn.Module, out: Looked, batch: TranslationBatch) -> dict[str, Tensor]:
+    def contrasts(self, projections: nn.Module, out: Featured, batch: TranslationBatch) -> dict[str, Tensor]:
         """NCE(x, G(x)) and, where it is wanted, NCE(y, G(y)), averaged over layers. All places are projected in one
-        call."""
-        orders = [
-            draws.permutation(f.shape[2] * f.shape[3], batch.seed, "places", layer, batch.step)[
-                : self.config.loss.places
-            ].to(f.device)
-            for layer, f in enumerate(out.of_images)
-        ]
-        keys = [places(f, order) for f, order in zip(out.of_images, orders, strict=True)]
-        queries = [places(f, order) for f, order in zip(out.of_translated, orders, strict=True)]
-        projected = projections([torch.cat([q, k]) for q, k in zip(queries, keys, strict=True)])
-        count, temperature = len(batch.positions), self.config.loss.temperature
+        call; they are the same for all images of a step."""
+        loss, seed, step = self.config.loss, batch.seed, batch.step
+        pairs = []
+        for layer, (image, translated) in enumerate(zip(out.of_images, out.of_translated, strict=True)):
+            order = draws.permutation(image[0, 0].numel(), seed, "places", layer, step)[: loss.places].to(image.device)
+            pairs.append(torch.cat([places(translated, order), places(image, order)]))
         found: dict[str, list[Tensor]] = {}
-        for vectors in projected:
-            query, key = vectors.chunk(2)
-            parts = zip(("nce", "nce_identity"), query.split(count), key.split(count), strict=False)
-            for name, q, k in parts:
-                found.setdefault(name, []).append(patch_contrast(q, k, temperature=temperature))
+        for vectors in projections(pairs):
+            queries, keys = (part.split(len(batch.positions)) for part in vectors.chunk(2))
+            for name, query, key in zip(("nce", "nce_identity"), queries, keys, strict=False):
+                found.setdefault(name, []).append(patch_contrast(query, key, temperature=loss.temperature))
         return {name: torch.stack(layers).mean() for name, layers in found.items()}

@@ -22,7 +22,7 @@ from unit.data.batches import Batches, Shard
 from unit.data.two_domains import TranslationBatch
 from unit.losses.feature_matching import feature_matching
 from unit.losses.gan import GanKind, discriminator_loss, generator_loss
-from unit.methods.base import Phase, detached, sum_terms, weighted_phase
+from unit.methods.base import Phase, check_groups, detached, sum_terms, weighted_phase
 from unit.methods.translation import TranslationConfig, TranslationMethod, check_size
 from unit.models.discogan import DiscoModelConfig, DiscoTranslator, DiscoTranslatorConfig, RoundTrips
 from unit.networks.discogan import DiscoDiscriminators, to_unit
@@ -96,12 +96,8 @@ class DiscoGAN(TranslationMethod):
     @classmethod
     def check(cls, config: DiscoGANConfig, shard: Shard) -> None:
         super().check(config, shard)
-        part, group, loss = len(shard.positions(0)), config.model.group, config.loss
-        if part % group:
-            raise ConfigError(
-                f"model.group: expected a divisor of the {part} images that a process takes at once (train.batch_size "
-                f"{config.train.batch_size} over processes and micro-batches), got {group}"
-            )
+        loss = config.loss
+        check_groups(shard, config.model.group)
         if loss.rises_at >= config.train.steps and loss.round_trip != loss.round_trip_at_first:
             raise ConfigError(
                 f"loss.rises_at: expected a step before the end, train.steps {config.train.steps}, got {loss.rises_at}"
@@ -125,7 +121,9 @@ class DiscoGAN(TranslationMethod):
                 out: RoundTrips = wrapped["generators"](batch.x_a, batch.x_b, round_trips=False)
             yield self.discriminators_phase(wrapped["discriminators"], batch, out)
         else:
-            yield self.generators_phase(batch, wrapped["generators"](batch.x_a, batch.x_b))
+            there_and_back = self.round_trip_share(batch.step) > 0
+            out = wrapped["generators"](batch.x_a, batch.x_b, round_trips=there_and_back)
+            yield weighted_phase("generators", self.generators_terms(batch, out))
 
     def discriminators_phase(self, discriminators: nn.Module, batch: TranslationBatch, out: RoundTrips) -> Phase:
         """½ (real + fake) of both domains."""
@@ -137,24 +135,21 @@ class DiscoGAN(TranslationMethod):
         }
         return Phase("discriminators", 0.5 * sum_terms(terms), detached(terms))
 
-    def generators_phase(self, batch: TranslationBatch, out: RoundTrips) -> Phase:
-        """GAN, feature matching and round trips of both directions, through frozen discriminators."""
-        return weighted_phase("generators", self.generators_terms(batch, out))
-
     def generators_terms(self, batch: TranslationBatch, out: RoundTrips) -> Iterator[tuple[float, dict[str, Tensor]]]:
-        """The objective's terms with their weights."""
+        """GAN, feature matching and round trips of both directions with their weights, through frozen discriminators;
+        those of weight 0 are not computed."""
         loss, r, count = self.loss, self.round_trip_share(batch.step), len(batch.positions)
         judged = self.discriminators(torch.cat([batch.x_a, out.x_ba]), torch.cat([batch.x_b, out.x_ab]))
         for domain, (logits, features) in zip("ab", judged, strict=True):
-            if loss.gan:
+            if loss.gan and r < 1:
                 yield (1 - r) * loss.gan, {f"gan_{domain}": generator_loss([logits[count:]], loss.gan_kind)}
-            if loss.features:
+            if loss.features and r < 1:
                 real, fake = [f[:count] for f in features], [f[count:] for f in features]
                 matching = feature_matching(real, fake, group=self.config.model.group)
                 yield (1 - r) * loss.features, {f"features_{domain}": matching}
         for domain, x, back in (("a", batch.x_a, out.x_aba), ("b", batch.x_b, out.x_bab)):
-            assert back is not None
-            yield r, {f"round_trip_{domain}": mse_loss(to_unit(back), to_unit(x))}
+            if back is not None:
+                yield r, {f"round_trip_{domain}": mse_loss(to_unit(back), to_unit(x))}
 
 
 def build(config: DiscoGANConfig) -> tuple[DiscoTranslator, DiscoDiscriminators]:

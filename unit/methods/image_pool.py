@@ -41,8 +41,10 @@ class ImagePool(nn.Module):
             gather: collects tensors of all processes, which take part together.
         """
         x = x.detach()
-        everywhere = gather(torch.tensor(list(positions), device=x.device)).tolist()
         of_all = gather(x.contiguous())
+        # Each process holds a run of the batch, of which this is the same part as the others'.
+        share = batch_size * len(x) // len(of_all)
+        everywhere = [start + p % share for start in range(0, batch_size, share) for p in positions]
         stored, swapped = self.places(seed, step, batch_size)
         judged = {position: x[row] for row, position in enumerate(positions)}
         for position in positions:

@@ -1,5 +1,6 @@
 """What methods with one generator and one discriminator share: their config, the discriminator, sizes."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +21,13 @@ from unit.methods.translation import (
     sibling_optim,
 )
 from unit.models.one_way import OneWayTranslator
+from unit.networks.blocks import Norm
 from unit.networks.discriminator import Discriminator
+
+
+def patch_discriminator(norm: Norm) -> OneDiscriminatorConfig:
+    """That of 70×70 patches with this norm."""
+    return OneDiscriminatorConfig(kind="patchgan", layers=3, kernel=4, slope=0.2, norm=norm, weight=0.5)
 
 
 @dataclass(frozen=True)
@@ -28,9 +35,6 @@ class OneWayConfig(TranslationConfig):
     """A training of one generator."""
 
     optim: OptimConfig = field(default_factory=sibling_optim)
-    model: Any = None
-    discriminator: OneDiscriminatorConfig = field(default_factory=OneDiscriminatorConfig)
-    loss: Any = None
 
     def check_stride(self, stride: int) -> None:
         """Raise ConfigError unless the generator takes crops of this size."""
@@ -50,9 +54,9 @@ class OneWayMethod(TranslationMethod):
         self.networks = {"discriminator": self.discriminator, "generator": self.model}
 
     @classmethod
+    @abstractmethod
     def build_model(cls, config: Any) -> OneWayTranslator:
         """The generator, untrained."""
-        raise NotImplementedError
 
     @classmethod
     def build_discriminator(cls, config: Any) -> Discriminator:

@@ -18,16 +18,11 @@ from unit.config.base import ConfigError, at_least
 from unit.data.two_domains import TranslationBatch
 from unit.losses.gan import GanKind, generator_loss
 from unit.methods.base import Phase, weighted_phase
-from unit.methods.one_way import OneWayConfig, OneWayMethod, one_discriminator_phase
+from unit.methods.one_way import OneWayConfig, OneWayMethod, one_discriminator_phase, patch_discriminator
 from unit.methods.translation import OneDiscriminatorConfig
 from unit.models.one_way import UNetConfig, UNetTranslator, UNetTranslatorConfig
 from unit.networks.discriminator import Discriminator
 from unit.networks.dropout import dropping
-
-
-def patch_discriminator() -> OneDiscriminatorConfig:
-    """The paper's of 70×70 patches: 2,768,705 parameters."""
-    return OneDiscriminatorConfig(kind="patchgan", layers=3, kernel=4, slope=0.2, norm="batch", weight=0.5)
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,7 @@ class Pix2PixConfig(OneWayConfig):
 
     method: ClassVar[str] = "pix2pix"
     model: UNetConfig = field(default_factory=UNetConfig)
-    discriminator: OneDiscriminatorConfig = field(default_factory=patch_discriminator)
+    discriminator: OneDiscriminatorConfig = field(default_factory=lambda: patch_discriminator("batch"))
     loss: Pix2PixLossConfig = field(default_factory=Pix2PixLossConfig)
 
     def __post_init__(self) -> None:

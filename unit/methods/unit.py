@@ -229,8 +229,8 @@ class Unit(TranslationMethod):
             out: Translations = wrapped["translator"](batch.x_a, batch.x_b, noise, streams)
         return out
 
-    def judged(self, wrapped: Mapping[str, nn.Module], batch: TranslationBatch) -> Translations:
-        """What the discriminators' step is about, in a pass of its own, without gradients."""
+    def fakes(self, wrapped: Mapping[str, nn.Module], batch: TranslationBatch) -> Translations:
+        """The translations that the discriminators' step is about, in a pass of its own, without gradients."""
         cycle_code = self.streams.cycle_code and "code_discriminator" in self.networks
         streams = TRANSLATIONS_ALONE._replace(cycle_code=cycle_code)
         with torch.no_grad():
@@ -243,7 +243,7 @@ class Unit(TranslationMethod):
         apart = recompute or self.loss.fresh_noise
         out: Translations | None = None
         if adversaries and not self.generators_first:
-            out = self.judged(wrapped, batch) if apart else self.translations(wrapped, batch, self.streams)
+            out = self.fakes(wrapped, batch) if apart else self.translations(wrapped, batch, self.streams)
             yield from self.adversaries_phases(wrapped, batch, out)
         if out is None or apart:
             out = self.translations(wrapped, batch, self.streams)
@@ -251,7 +251,7 @@ class Unit(TranslationMethod):
             network.requires_grad_(False)
         yield self.translator_phase(batch, out)
         if adversaries and self.generators_first:
-            out = self.judged(wrapped, batch) if self.loss.fresh_noise else out
+            out = self.fakes(wrapped, batch) if self.loss.fresh_noise else out
             yield from self.adversaries_phases(wrapped, batch, out)
 
     def adversaries_phases(

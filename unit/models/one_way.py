@@ -137,8 +137,9 @@ class ResnetTranslatorConfig:
     model: ResnetConfig = field(default_factory=ResnetConfig)
 
 
-class Looked(NamedTuple):
-    """What one pass through a residual translator gives: translations, and the features of images and translations."""
+class Featured(NamedTuple):
+    """Translations, and the features (B, Cᵢ, Hᵢ, Wᵢ) of images and of translations, a list each; empty where none are
+    wanted."""
 
     translated: Tensor
     of_images: list[Tensor]
@@ -165,18 +166,17 @@ class ResnetTranslator(OneWayTranslator, name="resnet"):
         """As counted: four feature maps of the images' size, and the images."""
         return 4.0 * self.config.model.width + 20
 
-    def forward(self, x: Tensor, flipped: bool = False, features: bool = True) -> Tensor | Looked:
+    def forward(self, x: Tensor, flipped: bool = False, features: bool = True) -> Featured:
         """Translations of x, and the features of x and of the translations; `flipped`: x is mirrored before it is
-        translated, and the translations' features are mirrored back. Without `features`: the translations alone."""
+        translated, and the translations' features are mirrored back."""
         if not features:
-            translated: Tensor = self.generator(x.flip(3) if flipped else x)
-            return translated
+            return Featured(self.generator(x.flip(3) if flipped else x), [], [])
         h, of_images = self.generator.encode(x)
         if flipped:
             h, _ = self.generator.encode(x.flip(3))
         y = self.generator.decode(h)
         _, of_translated = self.generator.encode(y)
-        return Looked(y, of_images, [f.flip(3) for f in of_translated] if flipped else of_translated)
+        return Featured(y, of_images, [f.flip(3) for f in of_translated] if flipped else of_translated)
 
     def _translate(self, x: Tensor, direction: Direction) -> Tensor:
         image: Tensor = self.generator(x)

@@ -41,6 +41,17 @@ def has_bias(norm: Norm, bias: bool | None) -> bool:
     return norm not in ("instance", "batch") if bias is None else bias
 
 
+def normalized(conv: nn.Conv2d | nn.ConvTranspose2d, norm: Norm) -> list[nn.Module]:
+    """A convolution and its norm.
+
+    A bias that an instance norm subtracts again has a gradient of rounding alone, of which Adam would make whole steps,
+    others on each number of processes; so it is given the gradient 0.
+    """
+    if norm == "instance" and conv.bias is not None:
+        conv.bias.register_hook(torch.zeros_like)  # type: ignore[no-untyped-call]
+    return [conv, norm_layer(norm, conv.out_channels)]
+
+
 def conv_block(
     channels_in: int,
     channels_out: int,
@@ -63,7 +74,7 @@ def conv_block(
         padding_mode=padding,
         bias=has_bias(norm, bias),
     )
-    return nn.Sequential(conv, norm_layer(norm, channels_out), nn.LeakyReLU(slope, inplace=True))
+    return nn.Sequential(*normalized(conv, norm), nn.LeakyReLU(slope, inplace=True))
 
 
 class ResidualBlock(nn.Module):
@@ -76,8 +87,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.body = nn.Sequential(
             conv_block(channels, channels, kernel=3, norm="instance", slope=0.0, padding=padding, bias=bias),
-            nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding, bias=has_bias("instance", bias)),
-            nn.InstanceNorm2d(channels),
+            *normalized(
+                nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding, bias=has_bias("instance", bias)),
+                "instance",
+            ),
             *([Dropout(dropout)] if dropout else []),
         )
 
@@ -121,7 +134,7 @@ def upsampling_block(
         output_padding=kernel % 2,
         bias=has_bias(norm, bias),
     )
-    return nn.Sequential(transposed, norm_layer(norm, channels_out), nn.LeakyReLU(slope, inplace=True))
+    return nn.Sequential(*normalized(transposed, norm), nn.LeakyReLU(slope, inplace=True))
 
 
 def run_shared(shared: nn.Module, x_a: Tensor, x_b: Tensor) -> tuple[Tensor, Tensor]:

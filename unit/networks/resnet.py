@@ -1,4 +1,4 @@
-"""CUT's generator: CycleGAN's with anti-aliased changes of size (Zhang 2019), whose layers can be looked at."""
+"""CUT's generator: CycleGAN's with anti-aliased changes of size (Zhang 2019), whose encoder gives features."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -45,7 +45,7 @@ class ResnetGenerator(nn.Module):
             nn.Conv2d(width, channels_out, 7, padding=3, padding_mode="reflect"),
             nn.Tanh(),
         )
-        self.looked_at = sorted({0, blocks // 2})
+        self.feature_blocks = sorted({0, blocks // 2})
 
     @property
     def feature_widths(self) -> list[int]:
@@ -53,7 +53,7 @@ class ResnetGenerator(nn.Module):
         first = self.first[0]
         assert isinstance(first, nn.Conv2d)
         width = first.out_channels
-        return [first.in_channels, 2 * width, 4 * width] + [4 * width] * len(self.looked_at)
+        return [first.in_channels, 2 * width, 4 * width] + [4 * width] * len(self.feature_blocks)
 
     def encode(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """What the blocks give, and features (B, Cᵢ, Hᵢ, Wᵢ): the image, padded as its first convolution sees it, the
@@ -67,7 +67,7 @@ class ResnetGenerator(nn.Module):
             h = self.blur(layer[1:](h))
         for number, block in enumerate(self.blocks):
             h = block(h)
-            if number in self.looked_at:
+            if number in self.feature_blocks:
                 features.append(h)
         return h, features
 
@@ -95,4 +95,4 @@ class Projections(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        return [F.normalize(layer(x), dim=-1) for layer, x in zip(self.layers, features, strict=True)]
+        return [F.normalize(layer(x), dim=-1, eps=1e-7) for layer, x in zip(self.layers, features, strict=True)]

@@ -69,7 +69,7 @@ def strided_decoder(
     return nn.Sequential(*layers, nn.Conv2d(last, channels, KERNEL, padding=KERNEL // 2))
 
 
-class Judged(NamedTuple):
+class DiscriminatorOutput(NamedTuple):
     """What a discriminator makes of images: the features of one of its layers (B, n), and logits (B, 1)."""
 
     features: Tensor
@@ -90,9 +90,9 @@ class FeatureDiscriminator(nn.Module):
         convolutions = [alone, *strided]
         self.below, self.above = nn.Sequential(*convolutions[:layer]), nn.Sequential(*convolutions[layer:], head)
 
-    def forward(self, x: Tensor) -> Judged:
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
         features: Tensor = self.below(x)
-        return Judged(features.flatten(1), self.above(features))
+        return DiscriminatorOutput(features.flatten(1), self.above(features))
 
 
 def convolutions_of(side: int) -> int:

@@ -31,13 +31,12 @@ from unit.losses.gan import generator_loss
 from unit.methods.autoencoders.base import (
     AdversarialConfig,
     ImageMethod,
-    check_groups,
     code_discriminator_phase,
     read_shape,
     require_labels,
     with_noise,
 )
-from unit.methods.base import OptimizerGroup, Phase, detached, sum_terms
+from unit.methods.base import OptimizerGroup, Phase, check_groups, detached, sum_terms
 from unit.models.base import Model
 from unit.models.categorical import CategoricalAutoencoder, CategoricalAutoencoderConfig, CategoricalConfig, Code
 from unit.networks.codes import Centered, vector_discriminators

@@ -23,7 +23,7 @@ from unit.data.grid import Grid
 from unit.data.images import to_float, to_uint8
 from unit.data.labeled import ImageBatch, ImageBatches, open_batches
 from unit.memory import check_batch
-from unit.methods.base import Method, OptimizerGroup, Phase, named_domains
+from unit.methods.base import Method, OptimizerGroup, Phase, check_groups, named_domains
 from unit.models.autoencoder import ImageAutoencoder, ImageShape, NetsConfig, TrainedNetsConfig, check_widths
 from unit.models.base import Model
 from unit.networks.codes import Activation
@@ -208,16 +208,6 @@ def code_discriminator_phase(
     """The discriminator's step: samples of the prior against codes, part by part of the code, in one pass."""
     loss = adversary.discriminator_loss(network, real, codes)
     return Phase("discriminator", loss, {"discriminator": loss.detach()})
-
-
-def check_groups(shard: Shard, group: int, *, key: str = "model.group") -> None:
-    """Raise ConfigError where a process's micro-batch isn't made of whole groups of `group` images."""
-    count = len(shard.positions(0))
-    if count % group:
-        raise ConfigError(
-            f"{key}: {count} images per process and micro-batch are no whole groups of {group}; "
-            f"expected a divisor of {count} that is at least 2, or a larger train.batch_size"
-        )
 
 
 def with_noise(batch: ImageBatch, model: NetsConfig, purpose: str = "noise") -> Tensor:

@@ -32,13 +32,12 @@ from unit.methods.autoencoders.base import (
     AutoencoderMethod,
     AutoencoderMethodConfig,
     CodeDraws,
-    check_groups,
     read_shape,
 )
-from unit.methods.base import OptimizerGroup, Phase, detached, sum_terms
+from unit.methods.base import OptimizerGroup, Phase, check_groups, detached, sum_terms
 from unit.models.autoencoder import NetsConfig, autoencoder
 from unit.networks.norms import BatchNorm
-from unit.networks.strided import FeatureDiscriminator, Judged, convolutions_of
+from unit.networks.strided import DiscriminatorOutput, FeatureDiscriminator, convolutions_of
 
 
 @dataclass(frozen=True)
@@ -122,38 +121,38 @@ class VAEGAN(AutoencoderMethod):
             q = self.encode(wrapped, batch)
             z = q.sample(noise).detach()
             images = decode_pairs(wrapped["decoder"], z, z_p)
-        yield discriminator_phase(judge(wrapped["discriminator"], batch.x, *images, detach=True))
+        yield discriminator_phase(discriminate(wrapped["discriminator"], batch.x, *images, detach=True))
         discriminator.requires_grad_(False)
         if recompute:
             images = decode_pairs(wrapped["decoder"], z, z_p)
-        yield self.decoder_phase(judge(discriminator, batch.x, *images))
+        yield self.decoder_phase(discriminate(discriminator, batch.x, *images))
         decoder.requires_grad_(False)
         if recompute:
             q = self.encode(wrapped, batch)
         images = decode_pairs(decoder, q.sample(noise), z_p)
-        terms = {"reconstruction": self.features_nll(judge(discriminator, batch.x, *images))}
+        terms = {"reconstruction": self.features_nll(discriminate(discriminator, batch.x, *images))}
         terms |= self.regularizer.terms({"": q}, CodeDraws(batch, self.autoencoder.prior))
         yield Phase("encoder", sum_terms(terms), detached(terms))
 
-    def decoder_phase(self, judged: list[Judged]) -> Phase:
+    def decoder_phase(self, outputs: list[DiscriminatorOutput]) -> Phase:
         """γ·L_like, and fooling the discriminator with reconstructions and with drawn images."""
-        _, rebuilt, drawn = judged
+        _, rebuilt, drawn = outputs
         terms = {
             "gan_reconstruction": gan_generator(rebuilt.logits, "bce"),
             "gan_sample": gan_generator(drawn.logits, "bce"),
         }
-        likelihood = self.config.model.gamma * self.features_nll(judged)
+        likelihood = self.config.model.gamma * self.features_nll(outputs)
         return Phase("decoder", likelihood + sum_terms(terms), detached(terms))
 
-    def features_nll(self, judged: list[Judged]) -> Tensor:
+    def features_nll(self, outputs: list[DiscriminatorOutput]) -> Tensor:
         """L_like: −log N(D_l(x); D_l(x̃), σ²I) but for its constant, averaged over the images: a scalar."""
-        x, rebuilt, _ = (part.features for part in judged)
+        x, rebuilt, _ = (part.features for part in outputs)
         return ((x - rebuilt).square() / (2 * self.likelihood.variance)).sum(1).mean()
 
 
-def discriminator_phase(judged: list[Judged]) -> Phase:
+def discriminator_phase(outputs: list[DiscriminatorOutput]) -> Phase:
     """−L_GAN."""
-    x, rebuilt, drawn = (part.logits for part in judged)
+    x, rebuilt, drawn = (part.logits for part in outputs)
     loss = gan_real(x, "bce") + gan_fake(rebuilt, "bce") + gan_fake(drawn, "bce")
     return Phase("discriminator", loss, {"discriminator": loss.detach()})
 
@@ -166,8 +165,8 @@ def decode_pairs(decoder: nn.Module, z: Tensor, z_p: Tensor) -> tuple[Tensor, Te
     return x_tilde, x_p
 
 
-def judge(discriminator: nn.Module, *images: Tensor, detach: bool = False) -> list[Judged]:
+def discriminate(discriminator: nn.Module, *images: Tensor, detach: bool = False) -> list[DiscriminatorOutput]:
     """The discriminator's of each of several batches of images, in one pass in which they stand one after another."""
     features, logits = discriminator(torch.cat([x.detach() if detach else x for x in images]))
     parts = (part.chunk(len(images)) for part in (features, logits))
-    return [Judged(*pair) for pair in zip(*parts, strict=True)]
+    return [DiscriminatorOutput(*pair) for pair in zip(*parts, strict=True)]

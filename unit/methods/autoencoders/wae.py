@@ -20,11 +20,10 @@ from unit.methods.autoencoders.base import (
     AutoencoderMethod,
     AutoencoderMethodConfig,
     CodeDraws,
-    check_groups,
     code_discriminator_phase,
     read_shape,
 )
-from unit.methods.base import OptimizerGroup, Phase, detached, sum_terms
+from unit.methods.base import OptimizerGroup, Phase, check_groups, detached, sum_terms
 from unit.models.autoencoder import TrainedNetsConfig, autoencoder
 from unit.networks.codes import initialize, vector_discriminators
 
