@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import Command
 from digit_toys import METHODS, assert_close, logged_by, method_of, options, parse_config, uniforms, write_mnist
+from group import doubled
 from run_files import assert_same, newest, refused, saved_steps, without_flushing
 from safetensors.torch import load_file
 
@@ -172,7 +173,8 @@ def test_evaluate_gives_its_figures(
     assert len(shown) == sum(1 + len(rows) for rows in tables.values()) + notes
     assert all(any(line.startswith(f"{row}  ") for line in shown) for rows in tables.values() for row in rows)
     values = {row: value for rows in tables.values() for row, columns in rows.items() for value in columns.values()}
-    for row, (low, high) in {"error": (0, 1), "squared error": (50, 120), "KL": (0, 5), "-ELBO": (100, 1500)}.items():
+    squared = (100, 120) if name == "vae weighted" else (50, 80)  # whose weights are He's, and so its first images bold
+    for row, (low, high) in {"error": (0, 1), "squared error": squared, "KL": (0, 5), "-ELBO": (100, 1500)}.items():
         assert low <= values.get(row, low) <= high, row
     assert run_command("main", "evaluate", "--model", run).out == said.out
     assert (run / "evaluation.json").read_bytes() == written
@@ -270,8 +272,13 @@ def test_accumulation_gives_the_same_training(
     name: str, runs: Runs, mnist: Path, run_command: Command, tmp_path: Path
 ) -> None:
     keys = {"data__root": mnist, "run__output": tmp_path / "r", "train__accumulation": 2}
-    said = run_command("train", *options(name, **keys, **AT_THE_END))
-    assert said.code == 0, said.err
-    # Two images' batch norm divides by their difference, and so makes more of rounding.
-    normed = METHODS[name].get("model.batch_norm") or name == "vae_gan"
-    assert_alike(runs[name], tmp_path / "r", within=1e-4 if normed else 1e-5)
+    if not (METHODS[name].get("model.batch_norm") or name == "vae_gan"):
+        assert run_command("train", *options(name, **keys, **AT_THE_END)).code == 0
+        assert_alike(runs[name], tmp_path / "r", within=1e-5)
+        return
+    # Two images' batch norm divides by their difference, and so makes much of rounding: in float64 there is little.
+    with doubled():
+        assert run_command("train", *options(name, **keys, **AT_THE_END)).code == 0
+        whole = {"data__root": mnist, "run__output": tmp_path / "whole"}
+        assert run_command("train", *options(name, **whole, **AT_THE_END)).code == 0
+    assert_alike(tmp_path / "whole", tmp_path / "r", within=1e-10)
