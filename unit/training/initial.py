@@ -1,6 +1,7 @@
 """Beginning with another run's weights: `--init`, for fine-tuning and for data that changed."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +12,56 @@ from unit import weights
 from unit.methods.base import Method
 from unit.models.folder import find_weights
 from unit.text import one_line
+from unit.weights import CheckpointError
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """Of a network's weights those that got none, the first of them, and why."""
+
+    count: int
+    of: int
+    first: str
+
+    def __str__(self) -> str:
+        return f"{self.count} of {self.of} weights, the first: {self.first}"
 
 
 def take_weights(method: Method[Any], source: Path) -> list[str]:
     """Fill a method's networks with the weights of a model, a run or a checkpoint, as far as they fit.
 
     The model's are taken from any of these, those of networks beside it (discriminators) where there is a checkpoint.
-    Optimizers, steps and data are not. Returns a line for each network whose weights don't all fit, which names the
-    first that doesn't; raises FileNotFoundError or CheckpointError where there are no weights at all.
+    Optimizers, steps and data are not. Returns one line on what begins anew, if anything does. Raises
+    FileNotFoundError or CheckpointError where there are no weights, or none that fit the model.
     """
     found = find_weights(source)
-    lines = [*fill_what_fits(method.model, found.tensors, f"--init {one_line(source)}: the model")]
+    where = f"--init {one_line(source)}"
+    unfit = fill_what_fits(method.model, found.tensors)
+    if unfit is not None and unfit.count == unfit.of:
+        kinds = f"a model {found.description.get('model')}, where {method.model.name} is trained"
+        raise CheckpointError(f"{where}: none of its weights fits; it holds {kinds}; the first: {unfit.first}")
+    news = [] if unfit is None else [f"of the model {unfit}"]
     inside = set(method.model.modules())
-    for name, network in method.networks.items():
-        if network not in inside and found.checkpoint is not None:
-            manifest = weights.read_manifest(found.checkpoint)
-            if f"{name}.safetensors" in manifest["files"]:
-                tensors = weights.read_tensors(weights.verified(found.checkpoint, f"{name}.safetensors", manifest))
-                lines += fill_what_fits(network, tensors, f"--init {one_line(source)}: the {name.replace('_', ' ')}")
-            else:
-                lines.append(f"--init {one_line(source)}: it has no {name.replace('_', ' ')}; they begin anew")
-    return lines
+    beside = {name: network for name, network in method.networks.items() if network not in inside}
+    for name, network in beside.items():
+        words = name.replace("_", " ")
+        tensors = None if found.checkpoint is None else saved_beside(found.checkpoint, name)
+        if tensors is None:
+            news.append(f"the {words} (not there)")
+        elif unfit := fill_what_fits(network, tensors):
+            news.append(f"of the {words} {unfit}")
+    return [f"{where}: not taken but begun anew: {'; '.join(news)}"] if news else []
 
 
-def fill_what_fits(module: nn.Module, tensors: Mapping[str, Tensor], who: str) -> list[str]:
-    """Copy the tensors whose names and shapes are the module's; a line on those of the module that got none."""
+def saved_beside(checkpoint: Path, name: str) -> Mapping[str, Tensor] | None:
+    """The tensors of a network beside the model in a checkpoint, if it has one of that name."""
+    manifest = weights.read_manifest(checkpoint)
+    file = f"{name}.safetensors"
+    return weights.read_tensors(weights.verified(checkpoint, file, manifest)) if file in manifest["files"] else None
+
+
+def fill_what_fits(module: nn.Module, tensors: Mapping[str, Tensor]) -> Unfit | None:
+    """Copy the tensors whose names and shapes are the module's; what of the module got none, if anything."""
     own = dict(module.named_parameters()) | dict(module.named_buffers())
     odd = [name for name, tensor in own.items() if name not in tensors or tensors[name].shape != tensor.shape]
     with torch.no_grad():
@@ -43,7 +69,7 @@ def fill_what_fits(module: nn.Module, tensors: Mapping[str, Tensor], who: str) -
             if name not in odd:
                 tensor.copy_(tensors[name])
     if not odd:
-        return []
+        return None
     given = tensors.get(odd[0])
     why = "is not there" if given is None else f"has the shape {tuple(given.shape)}, not {tuple(own[odd[0]].shape)}"
-    return [f"{who}: {len(odd)} of {len(own)} weights don't fit and begin anew, the first: {odd[0]} {why}"]
+    return Unfit(len(odd), len(own), f"{odd[0]} {why}")
