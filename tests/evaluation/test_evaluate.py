@@ -54,10 +54,34 @@ def test_a_table_has_a_line_for_each_row_and_a_column_for_each_name() -> None:
     assert str(Figures({"error": {"value": 0.0123456}}, decimals=4)) == "        value\nerror  0.0123"
 
 
-def test_json_has_rows_and_notes() -> None:
+def test_counts_and_intervals_stand_beside_the_numbers() -> None:
+    figures = Figures(
+        {"a": {"x": 0.5412}, "b": {"x": 12.0, "y": 1.0}}, counts={"a": 200}, intervals={"a": {"x": (0.5187, 0.5601)}}
+    )
+    assert str(figures).splitlines() == [
+        "     n                   x      y",
+        "a  200  0.541 [0.52, 0.56]",
+        "b                   12.000  1.000",
+    ]
+
+
+def test_json_has_rows_and_what_there_is_beside_them() -> None:
     rows = {"a": {"x": 1.0}}
     assert Figures(rows).as_json() == {"figures": rows}
-    assert Figures(rows, notes=["n"]).as_json() == {"figures": rows, "notes": ["n"]}
+    full = Figures(
+        {"a": {"x": float("inf")}},
+        notes=["n"],
+        counts={"a": 2},
+        intervals={"a": {"x": (1.0, float("inf"))}},
+        images={"a2b": {"1.png": {"x": 1.0}, "2.png": {"x": float("inf")}}},
+    )
+    assert full.as_json() == {
+        "figures": {"a": {"x": None}},
+        "counts": {"a": 2},
+        "intervals": {"a": {"x": [1.0, None]}},
+        "images": {"a2b": {"1.png": {"x": 1.0}, "2.png": {"x": None}}},
+        "notes": ["n"],
+    }
 
 
 # What is measured

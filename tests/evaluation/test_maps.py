@@ -32,7 +32,10 @@ def test_the_exact_translator_scores_one(inverted_toys: Path) -> None:
     assert found.rows["constant color"]["balanced"] == pytest.approx(1 / len(PALETTE))
     assert found.rows.keys() == {"model", "constant color", "another map"}
     assert all(other < 1 for row in list(found.rows.values())[1:] for other in row.values())
-    assert "3 images" in found.title
+    assert set(found.counts.values()) == {3}
+    assert found.intervals["model"] == {"max": (1, 1), "L2": (1, 1), "balanced": (1, 1)}
+    low, high = found.intervals["another map"]["max"]
+    assert low < found.rows["another map"]["max"] < high
 
 
 def test_the_picture_has_inputs_translations_and_truths(inverted_toys: Path) -> None:
@@ -101,7 +104,34 @@ def test_classes_without_a_pixel_are_named_and_the_table_is_aligned(tmp_path: Pa
             write_image(tmp_path / folder / f"{number}.png", painted([PALETTE["land"], PALETTE["building"]]))
     found = METRIC.measure(set_of(Keeper(), tmp_path))
     lines = str(found).splitlines()
-    head = found.title
-    assert [line[: len(head)].strip() for line in lines[:4]] == [head, "model", "constant color", "another map"]
+    names = [found.title, "model", "constant color", "another map"]
+    assert [line[: len(names[2])].strip() for line in lines[:4]] == names
     assert len({len(line) for line in lines[:4]}) == 1
     assert "water, road, park" in lines[4]
+
+
+def test_each_image_has_its_accuracies(tmp_path: Path) -> None:
+    (tmp_path / "testA" / "in").mkdir(parents=True)
+    (tmp_path / "testB" / "in").mkdir(parents=True)
+    land, water = PALETTE["land"], PALETTE["water"]
+    for name, colors in (("in/x.png", [land]), ("y.png", [land, water])):
+        write_image(tmp_path / "testA" / name, painted([land]))
+        write_image(tmp_path / "testB" / name, painted(colors))
+    found = METRIC.measure(set_of(Keeper(), tmp_path))
+    assert METRIC.better == "higher"
+    assert found.images == {
+        "a2b": {
+            "in/x.png": {"max": 1, "L2": 1, "balanced": 1},
+            "y.png": {"max": 0.5, "L2": 0.5, "balanced": 0.5},
+        }
+    }
+    assert found.rows["model"] == {"max": 0.75, "L2": 0.75, "balanced": 0.5}
+    assert found.intervals["model"]["max"] == (0.5, 1)
+
+
+def test_one_image_has_neither_interval_nor_another_map(inverted_toys: Path) -> None:
+    for folder in ("testA", "testB"):
+        for path in sorted((inverted_toys / folder).iterdir())[1:]:
+            path.unlink()
+    found = METRIC.measure(set_of(Inverter(), inverted_toys))
+    assert found.rows.keys() == {"model", "constant color"} == found.counts.keys() and not found.intervals

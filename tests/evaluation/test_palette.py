@@ -1,11 +1,10 @@
 """The maps score against answers worked out by hand."""
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from unit.evaluation.palette import MAPS_PALETTE, balanced_accuracy, derangement, maps_score, pixel_accuracy
+from unit.evaluation.palette import MAPS_PALETTE, accuracies, tally
 
 PALETTE = {"land": (200, 200, 200), "water": (0, 0, 200), "moon": (0, 0, 0)}
 
@@ -19,86 +18,52 @@ def land(width: int) -> list[tuple[int, int, int]]:
     return [(200, 200, 200)] * width
 
 
+def shares(output: Tensor, truth: Tensor, **options: float) -> list[float]:
+    """The shares of right pixels by the greatest difference and by the L2 norm."""
+    return tally(output, truth, PALETTE, **options)[:2].tolist()
+
+
 def test_tolerance_is_inclusive_and_the_norms_differ() -> None:
-    truth = image(*land(4))[None]
-    output = image((216, 184, 200), (216, 200, 200), (217, 200, 200), (209, 209, 209))[None]
+    truth = image(*land(4))
+    output = image((216, 184, 200), (216, 200, 200), (217, 200, 200), (209, 209, 209))
     # Greatest difference 16, 16, 17, 9; L2 norm 22.6, 16, 17, 15.6.
-    assert pixel_accuracy(output, truth) == 0.75
-    assert pixel_accuracy(output, truth, norm="l2") == 0.5
-    assert pixel_accuracy(output, truth, tolerance=8) == 0.0
+    assert shares(output, truth) == [0.75, 0.5]
+    assert shares(output, truth, tolerance=8)[0] == 0.0
 
 
 def test_differences_do_not_wrap_around_in_uint8() -> None:
-    assert pixel_accuracy(image((250, 0, 0))[None], image((4, 0, 0))[None]) == 0.0
-    assert pixel_accuracy(image((4, 0, 0))[None], image((250, 0, 0))[None], norm="l2") == 0.0
+    assert shares(image((250, 0, 0)), image((4, 0, 0))) == [0, 0]
+    assert shares(image((4, 0, 0)), image((250, 0, 0))) == [0, 0]
 
 
-def test_balanced_accuracy_pools_the_images_and_leaves_out_absent_classes() -> None:
+def test_classes_are_pooled_over_the_images_and_absent_ones_left_out() -> None:
     truth = [image(*land(3), (0, 0, 200)), image(*land(4))]
     output = [image(*land(4)), image(*land(2), (0, 0, 0), (0, 0, 0))]
-    balanced = balanced_accuracy(output, truth, palette=PALETTE)
-    assert balanced.recall == {"land": 5 / 7, "water": 0.0}
-    assert balanced.share == {"land": 7 / 8, "water": 1 / 8}
-    assert balanced.absent == ("moon",)
-    assert balanced.mean == pytest.approx(5 / 14)
+    tallies = torch.stack([tally(x, y, PALETTE) for x, y in zip(output, truth, strict=True)])
+    assert tallies[:, 2:].tolist() == [[3, 0, 0, 3, 1, 0], [2, 0, 0, 4, 0, 0]]
+    found = accuracies(tallies.mean(0, keepdim=True))[0].tolist()
+    assert found == pytest.approx([(3 / 4 + 2 / 4) / 2, (3 / 4 + 2 / 4) / 2, (5 / 7 + 0) / 2])
+    assert accuracies(tallies)[:, 2].tolist() == [0.5, 0.5]  # of each image: land 1 and water 0; land alone
 
 
 def test_a_pixel_of_no_class_counts_in_accuracy_alone() -> None:
-    truth = image((200, 200, 200), (90, 90, 90))[None]
-    output = image((200, 200, 200), (0, 0, 0))[None]
-    assert pixel_accuracy(output, truth) == 0.5
-    assert balanced_accuracy(output, truth, palette=PALETTE).mean == 1.0
-
-
-def test_arrays_tensors_and_iterators_agree() -> None:
-    generator = torch.Generator().manual_seed(0)
-    truth = torch.randint(180, 256, (3, 3, 5, 4), generator=generator, dtype=torch.uint8)
-    output = torch.randint(180, 256, (3, 3, 5, 4), generator=generator, dtype=torch.uint8)
-    expected = pixel_accuracy(output, truth)
-    assert 0 < expected < 1
-    assert pixel_accuracy(iter(output), iter(truth)) == expected
-    assert pixel_accuracy(output.numpy(), truth.numpy()) == expected
-    difference = np.abs(output.numpy().astype(int) - truth.numpy().astype(int)).max(axis=1)
-    assert expected == pytest.approx((difference <= 16).mean())
-
-
-@pytest.mark.parametrize("count", [2, 3, 10, 275])
-def test_derangement_moves_everything(count: int) -> None:
-    other = derangement(count, seed=1)
-    assert sorted(other.tolist()) == list(range(count))
-    assert bool((other != torch.arange(count)).all())
-    assert torch.equal(other, derangement(count, seed=1))
-
-
-def test_baselines_of_a_perfect_model_by_hand() -> None:
-    # Two maps: the first all land, the second half land, half water. Each gets the other's map.
-    truth = torch.stack([image(*land(4)), image(*land(2), (0, 0, 200), (0, 0, 200))])
-    score = maps_score(truth, truth, palette=PALETTE, constant=(200, 200, 200), seed=3)
-    assert (score.model.max, score.model.l2, score.model.balanced.mean) == (1.0, 1.0, 1.0)
-    assert (score.constant.max, score.constant.balanced.mean) == (0.75, 0.5)
-    assert (score.other.max, score.other.l2) == (0.5, 0.5)
-    assert score.other.balanced.recall == {"land": 4 / 6, "water": 0.0}
+    truth = image((200, 200, 200), (90, 90, 90))
+    output = image((200, 200, 200), (0, 0, 0))
+    assert accuracies(tally(output, truth, PALETTE)[None]).tolist() == [[0.5, 0.5, 1.0]]
+    assert accuracies(tally(output, truth, {"none": (20, 20, 20)})[None])[:, 2].isnan().all()
 
 
 def test_a_constant_image_scores_a_class_each_where_all_are_shown() -> None:
-    truth = torch.stack([image(*MAPS_PALETTE.values())] * 2)
-    score = maps_score(truth, truth, constant=MAPS_PALETTE["park"])
-    assert score.constant.balanced.mean == pytest.approx(0.2)
+    truth = image(*MAPS_PALETTE.values())
+    constant = torch.tensor(MAPS_PALETTE["park"], dtype=torch.uint8).view(3, 1, 1).expand_as(truth)
+    assert float(accuracies(tally(constant, truth, MAPS_PALETTE)[None])[0, 2]) == pytest.approx(0.2)
 
 
 def test_mistakes_are_told_in_one_line() -> None:
-    truth = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
-    with pytest.raises(ValueError, match=r"torch\.uint8"):
-        pixel_accuracy(truth.float(), truth)
-    with pytest.raises(ValueError, match="one shape"):
-        pixel_accuracy(truth[:1], truth)
-    with pytest.raises(ValueError, match="one shape"):
-        pixel_accuracy([truth[0], truth[1, :, 1:]], truth)
-    with pytest.raises(ValueError, match="norm is 'l1'"):
-        pixel_accuracy(truth, truth, norm="l1")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="at least 2"):
-        maps_score(truth[:1], truth[:1], palette=PALETTE)
-    with pytest.raises(ValueError, match="no pixel"):
-        balanced_accuracy(truth, truth, palette={"land": (200, 200, 200)})
-    with pytest.raises(ValueError, match="between 0 and 255"):
-        maps_score(truth, truth, palette=PALETTE, constant=(300, 0, 0))
+    truth = torch.zeros(3, 4, 4, dtype=torch.uint8)
+    with pytest.raises(ValueError, match=r"output: expected torch\.uint8 \(3, H, W\), got torch.float32 \(3, 4, 4\)"):
+        tally(truth.float(), truth, PALETTE)
+    with pytest.raises(ValueError, match=r"truth: expected .*got torch.uint8 \(1, 3, 4, 4\)"):
+        tally(truth, truth[None], PALETTE)
+    with pytest.raises(ValueError, match=r"expected one shape, got \(3, 4, 4\) and \(3, 3, 4\)"):
+        tally(truth, truth[:, 1:], PALETTE)

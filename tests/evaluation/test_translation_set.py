@@ -112,3 +112,14 @@ def test_a_model_of_one_direction_has_no_round_trip(sizes: Path) -> None:
     assert same(images.translated("a2b"), [255 - image for image in images.test_a])
     with pytest.raises(ValueError, match="'b2a'"):
         images.translated("b2a")
+
+
+def test_each_image_has_its_round_trip_and_the_mean_an_interval(sizes: Path) -> None:
+    found = round_trip.METRIC.measure(set_of(Darker(), sizes))
+    assert found.images["a2b"].keys() == {"0.png", "1.png", "2.png"} and found.counts == {"a2b2a": 3, "b2a2b": 2}
+    for direction, row in (("a2b", "a2b2a"), ("b2a", "b2a2b")):
+        levels = [image["levels"] for image in found.images[direction].values()]
+        assert found.rows[row]["levels"] == pytest.approx(sum(levels) / len(levels))
+        low, high = found.intervals[row]["levels"]
+        assert min(levels) <= low < found.rows[row]["levels"] < high <= max(levels)
+    assert round_trip.METRIC.better == "lower"

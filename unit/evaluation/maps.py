@@ -3,6 +3,7 @@
 The palette is found in the true maps themselves: of those known, the one that most of their pixels have.
 """
 
+import math
 from pathlib import Path
 
 import torch
@@ -10,10 +11,13 @@ from torch import Tensor
 
 from unit.data.images import write_grid
 from unit.data.toymaps import PALETTE
+from unit.evaluation.bootstrap import bootstrap
 from unit.evaluation.metric import Figures, Metric
-from unit.evaluation.palette import MAPS_CONSTANT, MAPS_PALETTE, Color, close, maps_score
+from unit.evaluation.palette import MAPS_CONSTANT, MAPS_PALETTE, Color, accuracies, close, tally
 from unit.evaluation.sets import EvaluationSet, TranslationSet, needs_translator
+from unit.evaluation.truths import answers
 
+COLUMNS = ("max", "L2", "balanced")
 SHOWN = 8
 """Columns of the picture."""
 PALETTES: dict[str, tuple[dict[str, Color], Color]] = {
@@ -47,16 +51,41 @@ def applies(images: EvaluationSet) -> str:
 
 
 def measure(images: TranslationSet) -> Figures:
-    """Pixel accuracy by both norms and balanced accuracy of a2b, beside a constant color and another image's map."""
+    """Pixel accuracy by both norms and balanced accuracy of a2b, beside a constant color and another image's truth.
+
+    `images` has them of each image, with the mean over the classes that it shows as balanced.
+    """
     palette, constant = PALETTES[find_palette(images.test_b) or "maps"]
-    score = maps_score(images.translated("a2b"), images.test_b, palette=palette, constant=constant, seed=images.seed)
-    rows = {"model": score.model, "constant color": score.constant, "another map": score.other}
-    absent = score.model.balanced.absent
+    scored = {
+        name: torch.stack([tally(x, truth, palette) for x, truth in zip(answer, images.test_b, strict=True)])
+        for name, answer in answers(images, "a2b", constant=constant, other="another map").items()
+    }
+    rows, intervals = {}, {}
+    for name, each in scored.items():
+        rows[name] = dict(zip(COLUMNS, accuracies(each.mean(0, keepdim=True))[0].tolist(), strict=True))
+        if len(each) > 1:
+            drawn = bootstrap(each, accuracies, seed=images.seed)
+            intervals[name] = dict(zip(COLUMNS, drawn, strict=True))
+    of_images = accuracies(scored["model"])
+    pixels = scored["model"][:, -len(palette) :].sum(0)
+    absent = [name for name, count in zip(palette, pixels.tolist(), strict=True) if not count]
     return Figures(
-        {name: {"max": row.max, "L2": row.l2, "balanced": row.balanced.mean} for name, row in rows.items()},
-        title=f"map accuracy, {len(images.test_b)} images",
+        rows,
+        title="map accuracy",
         notes=[f"without a pixel, not in balanced: {', '.join(absent)}"] if absent else [],
+        counts={name: len(each) for name, each in scored.items()},
+        intervals=intervals,
+        images={"a2b": by_image(images.names("testA"), of_images)},
     )
+
+
+def by_image(names: list[str], values: Tensor) -> dict[str, dict[str, float]]:
+    """Each image's accuracies, without those of which it has none."""
+    rows = zip(names, values.tolist(), strict=True)
+    return {
+        name: {column: value for column, value in zip(COLUMNS, row, strict=True) if not math.isnan(value)}
+        for name, row in rows
+    }
 
 
 def write_picture(images: EvaluationSet, path: Path) -> None:
@@ -71,4 +100,4 @@ def write_picture(images: EvaluationSet, path: Path) -> None:
     write_grid(path, torch.cat([row.expand(-1, 3, -1, -1) for row in rows]), columns=count)
 
 
-METRIC = Metric(measure, applies)
+METRIC = Metric(measure, applies, better="higher")
