@@ -26,7 +26,7 @@ def test_a_translator_that_reaches_the_other_domain_is_taken_for_it(dark_and_bri
     both = {"images": 0.0, "translations": 1.0}
     assert found.rows == {"a2b": both, "b2a": both}
     assert found.notes == ["the classifier is right on 1.000 of the real test images"]
-    assert str(found).splitlines()[1].split() == ["a2b", "0.000", "1.000"]
+    assert str(found).splitlines()[1].split() == ["a2b", "20", "0.000", "[0.00,", "0.00]", "1.000", "[1.00,", "1.00]"]
 
 
 def test_a_translator_that_changes_nothing_is_not(dark_and_bright: Path) -> None:
@@ -56,7 +56,7 @@ def test_squares_have_the_models_size_or_what_the_smallest_test_image_has(
     seen: list[int] = []
 
     def train(a: torch.Tensor, b: torch.Tensor, **_: object) -> torch.nn.Module:
-        seen.extend({*a.shape[2:], *b.shape[2:]})
+        seen.extend({side for image in (a[0], b[-1]) for side in image.shape[1:]})
         return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(0))
 
     monkeypatch.setattr(classifier, "train_classifier", train)
@@ -84,3 +84,25 @@ def test_it_needs_both_training_folders(dark_and_bright: Path, tmp_path: Path) -
 def test_domains_that_differ_in_their_channels_are_told_apart_at_once(dark_and_bright: Path) -> None:
     with pytest.raises(ValueError, match="differ in their channels"):
         measure(set_of(Keeper(3, 1), dark_and_bright), ["classifier"])
+
+
+def test_of_many_training_images_some_are_drawn(dark_and_bright: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classifier, "LEARNED", 10)
+    monkeypatch.setattr(classifier, "EPOCHS", 1)
+    images = set_of(Keeper(1), dark_and_bright)
+    few = list(images.load("trainA", at_most=10))
+    every = list(images.load("trainA"))
+    assert len(few) == 10 < len(every) == 96
+    assert [any(torch.equal(image, other) for other in every) for image in few] == [True] * 10
+    assert all(map(torch.equal, few, images.load("trainA", at_most=10)))
+    METRIC.measure(images)
+
+
+def test_the_classifier_learns_once_for_all_models_of_a_set(
+    dark_and_bright: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = set_of(Keeper(1), dark_and_bright)
+    first = METRIC.measure(images)
+    monkeypatch.setattr(classifier, "train_classifier", None)
+    second = METRIC.measure(images.with_model(Inverter(1)))
+    assert (first.rows["a2b"]["translations"], second.rows["a2b"]["translations"]) == (0, 1)

@@ -39,6 +39,11 @@ def percentiles(drawn: Tensor) -> list[tuple[float, float]]:
     return list(zip(low.tolist(), high.tolist(), strict=True))
 
 
+def mean_interval(values: Tensor, *, seed: int) -> list[tuple[float, float]]:
+    """The intervals of the columns' means, of (N, K)."""
+    return bootstrap(values, lambda means: means, seed=seed)
+
+
 def mean_intervals(images: Mapping[str, Mapping[str, float]], *, seed: int) -> dict[str, tuple[float, float]]:
     """The intervals of the means over the images, by column; of `images[name][column]`, which all have all columns.
     None of fewer than two images."""
@@ -46,4 +51,4 @@ def mean_intervals(images: Mapping[str, Mapping[str, float]], *, seed: int) -> d
         return {}
     columns = list(next(iter(images.values())))
     values = torch.tensor([[image[name] for name in columns] for image in images.values()], dtype=torch.float64)
-    return dict(zip(columns, bootstrap(values, lambda means: means, seed=seed), strict=True))
+    return dict(zip(columns, mean_interval(values, seed=seed), strict=True))

@@ -6,18 +6,24 @@ domain says whether the translations arrive. How far they keep what they show is
 """
 
 import itertools
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unit import draws
-from unit.data.images import to_float
+from unit.data.images import center_square, to_float
+from unit.evaluation.bootstrap import mean_interval
 from unit.evaluation.metric import Figures, Metric
 from unit.evaluation.sets import EvaluationSet, TranslationSet, center_squares, needs_translator
+from unit.evaluation.store import same_sizes
 
 BATCH = 64
 EPOCHS = 5
+LEARNED = 5000
+"""Images of each domain that it learns on at most; of more, so many are drawn at random."""
+COLUMNS = ("images", "translations")
 
 
 def applies(images: EvaluationSet) -> str:
@@ -32,37 +38,47 @@ def applies(images: EvaluationSet) -> str:
 def measure(images: TranslationSet) -> Figures:
     """The shares of the source's test images, and of their translations, that the classifier takes for the target
     domain. All are seen as center squares, of the model's training size or what the smallest test image has."""
-    tests = images.test_a + images.test_b
-    size = min([images.model.images.size, *(min(image.shape[1:]) for image in tests)])
-    a, b = (center_squares(images.load(name), size, str(images.root / name)) for name in ("trainA", "trainB"))
-    classifier = train_classifier(a, b, seed=images.seed, epochs=EPOCHS, device=images.translator.device)
+    shapes = images.test_a.shapes + images.test_b.shapes
+    size = min([images.model.images.size, *(min(shape[1:]) for shape in shapes)])
+    if "classifier" not in images.kept:
+        a, b = (
+            center_squares(images.load(name, at_most=LEARNED), size, str(images.root / name))
+            for name in ("trainA", "trainB")
+        )
+        device = images.translator.device
+        images.kept["classifier"] = train_classifier(a, b, seed=images.seed, epochs=EPOCHS, device=device)
+    classifier = images.kept["classifier"]
 
-    def share_of_b(these: list[Tensor]) -> float:
-        squares = center_squares(these, size, str(images.root))
+    def taken_for_b(these: Iterable[Tensor]) -> Tensor:
+        squares = (center_square(image, size) for image in these)
         with torch.inference_mode():
-            parts = [
-                classifier(to_float(part.to(images.translator.device))) > 0 for part in torch.split(squares, BATCH)
-            ]
-        return float(torch.cat(parts).float().mean())
+            parts = [classifier(to_float(part.to(images.translator.device))) > 0 for part in same_sizes(squares, BATCH)]
+        return torch.cat(parts).double().cpu()
 
-    b_in_a, b_in_b = share_of_b(images.test_a), share_of_b(images.test_b)
-    accuracy = ((1 - b_in_a) * len(images.test_a) + b_in_b * len(images.test_b)) / len(tests)
+    b_in_a, b_in_b = taken_for_b(images.test_a), taken_for_b(images.test_b)
+    right = float(torch.cat([1 - b_in_a, b_in_b]).mean())
     rows: dict[str, dict[str, float]] = {}
+    counts: dict[str, int] = {}
+    intervals: dict[str, dict[str, tuple[float, float]]] = {}
     for direction in images.model.directions:
-        share = share_of_b(images.translated(direction))
-        rows[direction] = {
-            "images": b_in_a if direction == "a2b" else 1 - b_in_b,
-            "translations": share if direction == "a2b" else 1 - share,
-        }
-    note = f"the classifier is right on {accuracy:.3f} of the real test images"
-    return Figures(rows, title="taken for the target domain", notes=[note])
+        before, after = (b_in_a if direction == "a2b" else b_in_b), taken_for_b(images.translated(direction))
+        taken = torch.stack([before, after], dim=1) if direction == "a2b" else 1 - torch.stack([before, after], dim=1)
+        rows[direction] = dict(zip(COLUMNS, taken.mean(0).tolist(), strict=True))
+        counts[direction] = len(taken)
+        if len(taken) > 1:
+            intervals[direction] = dict(zip(COLUMNS, mean_interval(taken, seed=images.seed), strict=True))
+    note = f"the classifier is right on {right:.3f} of the real test images"
+    return Figures(rows, title="taken for the target domain", notes=[note], counts=counts, intervals=intervals)
 
 
-def train_classifier(a: Tensor, b: Tensor, *, seed: int, epochs: int, device: torch.device) -> nn.Module:
-    """A classifier of uint8 images (N, C, H, W): logits (N,), above 0 for domain b."""
+def train_classifier(
+    a: Sequence[Tensor], b: Sequence[Tensor], *, seed: int, epochs: int, device: torch.device
+) -> nn.Module:
+    """A classifier that has learned on uint8 images (C, H, W) of one size, of which it holds a batch at a time: float
+    (B, C, H, W) in [-1, 1] to logits (B,), above 0 for domain b."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        widths = (a.shape[1], 32, 64, 128, 128)
+        widths = (a[0].shape[0], 32, 64, 128, 128)
         layers = [
             layer
             for n_in, n_out in itertools.pairwise(widths)
@@ -70,11 +86,12 @@ def train_classifier(a: Tensor, b: Tensor, *, seed: int, epochs: int, device: to
         ]
         pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], 1), nn.Flatten(0)]
         classifier = nn.Sequential(*layers, *pool).to(device)
-    images, labels = torch.cat([a, b]), torch.cat([torch.zeros(len(a)), torch.ones(len(b))])
+    labels = torch.cat([torch.zeros(len(a)), torch.ones(len(b))])
     optimizer = torch.optim.Adam(classifier.parameters(), 1e-3)
     for epoch in range(epochs):
-        for rows in draws.permutation(len(images), seed, "classifier", epoch).chunk(-(-len(images) // BATCH)):
-            x = to_float(images[rows].to(device))
+        for rows in draws.permutation(len(labels), seed, "classifier", epoch).chunk(-(-len(labels) // BATCH)):
+            batch = [a[row] if row < len(a) else b[row - len(a)] for row in rows.tolist()]
+            x = to_float(torch.stack(batch).to(device))
             x = x.flip(-1) if epoch % 2 else x
             loss = F.binary_cross_entropy_with_logits(classifier(x), labels[rows].to(device))
             optimizer.zero_grad()
@@ -83,4 +100,4 @@ def train_classifier(a: Tensor, b: Tensor, *, seed: int, epochs: int, device: to
     return classifier.eval()
 
 
-METRIC = Metric(measure, applies)
+METRIC = Metric(measure, applies, better="higher")

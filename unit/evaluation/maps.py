@@ -4,6 +4,7 @@ The palette is found in the true maps themselves: of those known, the one that m
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -29,7 +30,7 @@ KNOWN = 0.75
 """The least share of pixels near a palette's colors."""
 
 
-def find_palette(truths: list[Tensor]) -> str | None:
+def find_palette(truths: Sequence[Tensor]) -> str | None:
     """The palette that most pixels of these maps, uint8 (3, H, W), have; None where none has KNOWN of them."""
     shares = {}
     for name, (colors, _) in PALETTES.items():

@@ -1,17 +1,19 @@
 """What is evaluated: a model, and images that it has not seen, each loaded and translated once."""
 
-import itertools
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-import torch
 from torch import Tensor
 
+from unit import draws
 from unit.data.decoding import decode_image
 from unit.data.domain import Domain
 from unit.data.images import center_square, find_images, to_float, to_uint8
+from unit.evaluation.store import Stored, same_sizes
 from unit.inference.translator import Translator
 from unit.models.autoencoder import ImageAutoencoder
 from unit.models.base import REVERSED, Direction, ImageTranslator, Model, Resize
@@ -30,8 +32,9 @@ class TranslationSet:
         seed: of whatever a metric draws.
         run: the model's run, if it is one's.
 
-    `scaled` are the files that were scaled as they were loaded. Images are lists of uint8 (C, H, W), in the order of
-    their names. Raises FileNotFoundError or ValueError where a folder is missing or empty.
+    `scaled` are the files that were scaled as they were loaded. Images are uint8 (C, H, W), in the order of their
+    names; they lie in temporary files, so that any number of them can be evaluated. Raises FileNotFoundError or
+    ValueError where a folder is missing or empty.
     """
 
     def __init__(
@@ -41,8 +44,19 @@ class TranslationSet:
         self.root, self.seed, self.run = root.expanduser(), seed, run
         self.resize = model.shorter_side(resize)
         self.scaled: set[Path] = set()
-        self._translated: dict[Direction, list[Tensor]] = {}
-        self._round_trips: dict[Direction, list[Tensor]] = {}
+        self.kept: dict[str, Any] = {}
+        """What metrics keep by name that does not depend on the model's weights."""
+        self._translated: dict[Direction, Stored] = {}
+        self._round_trips: dict[Direction, Stored] = {}
+
+    def with_model(self, model: ImageTranslator) -> "TranslationSet":
+        """The same images for another translator of the same images, such as the last iterate: they are not loaded
+        again."""
+        _ = self.test_a, self.test_b  # loaded now, for both
+        other = copy.copy(self)
+        other.model, other.translator = model, Translator(model).to(self.translator.device)
+        other._translated, other._round_trips = {}, {}
+        return other
 
     def paths(self, folder: str) -> list[Path]:
         """The images of root/folder; raises ValueError where there is none."""
@@ -55,40 +69,42 @@ class TranslationSet:
         """The images' names below root/folder."""
         return [path.relative_to(self.root / folder).as_posix() for path in self.paths(folder)]
 
-    def load(self, folder: str) -> list[Tensor]:
-        """The images of root/folder, with the channels that the model wants of that domain."""
+    def load(self, folder: str, *, at_most: int | None = None) -> Iterator[Tensor]:
+        """The images of root/folder, one by one, with the channels that the model wants of that domain; of more than
+        `at_most` so many that are drawn at random."""
         channels = self.model.images.channels(folder[-1].lower())
-        images = []
-        for path in self.paths(folder):
+        paths = self.paths(folder)
+        if at_most is not None and len(paths) > at_most:
+            paths = [paths[i] for i in sorted(draws.permutation(len(paths), self.seed, folder)[:at_most].tolist())]
+        for path in paths:
             decoded = decode_image(path, channels=channels, resize=self.resize)
-            images.append(decoded.pixels)
             if decoded.scaled:
                 self.scaled.add(path)
-        return images
+            yield decoded.pixels
 
     @cached_property
-    def test_a(self) -> list[Tensor]:
-        return self.load("testA")
+    def test_a(self) -> Stored:
+        return Stored(self.load("testA"))
 
     @cached_property
-    def test_b(self) -> list[Tensor]:
-        return self.load("testB")
+    def test_b(self) -> Stored:
+        return Stored(self.load("testB"))
 
-    def source(self, direction: Direction) -> list[Tensor]:
+    def source(self, direction: Direction) -> Stored:
         """The test images that the direction begins at."""
         return self.test_a if direction == "a2b" else self.test_b
 
-    def target(self, direction: Direction) -> list[Tensor]:
+    def target(self, direction: Direction) -> Stored:
         """Those of the domain that it leads to."""
         return self.test_b if direction == "a2b" else self.test_a
 
-    def translated(self, direction: Direction) -> list[Tensor]:
+    def translated(self, direction: Direction) -> Stored:
         """The source's translations: uint8, each of its image's size."""
         if direction not in self._translated:
             self._translate(direction)
         return self._translated[direction]
 
-    def round_trips(self, direction: Direction) -> list[Tensor]:
+    def round_trips(self, direction: Direction) -> Stored:
         """The source's images translated there and back: uint8, each of its size."""
         if direction not in self._round_trips:
             self._translate(direction)
@@ -96,12 +112,12 @@ class TranslationSet:
 
     def _translate(self, direction: Direction) -> None:
         """Translate the source, and back if there is a way, in batches of images of one size."""
-        there, back = [], []
+        there, back = Stored(), Stored()
         for x in same_sizes(self.source(direction), TRANSLATED_AT_ONCE):
             y = self.translator.translate_floats(to_float(x), direction)
-            there += list(to_uint8(y).cpu())
+            there.extend(to_uint8(y))
             if REVERSED[direction] in self.model.directions:
-                back += list(to_uint8(self.translator.translate_floats(y, REVERSED[direction])).cpu())
+                back.extend(to_uint8(self.translator.translate_floats(y, REVERSED[direction])))
         self._translated[direction], self._round_trips[direction] = there, back
 
     @cached_property
@@ -110,9 +126,9 @@ class TranslationSet:
         a, b = self.names("testA"), self.names("testB")
         if [Path(name).with_suffix("") for name in a] != [Path(name).with_suffix("") for name in b]:
             return f"testA has {len(a)} images and testB {len(b)}; expected pairs under the same names"
-        for name, x, y in zip(a, self.test_a, self.test_b, strict=True):
-            if x.shape[1:] != y.shape[1:]:
-                return f"{name} has the shape {tuple(x.shape)}, its truth in testB {tuple(y.shape)}"
+        for name, x, y in zip(a, self.test_a.shapes, self.test_b.shapes, strict=True):
+            if x[1:] != y[1:]:
+                return f"{name} has the shape {x}, its truth in testB {y}"
         return ""
 
 
@@ -157,17 +173,11 @@ def needs_translator(images: EvaluationSet) -> str:
     )
 
 
-def same_sizes(images: list[Tensor], count: int) -> Iterator[Tensor]:
-    """Runs of at most `count` images of one size, in order: (B, C, H, W)."""
-    for _, run in itertools.groupby(images, key=lambda image: image.shape):
-        yield from torch.split(torch.stack(list(run)), count)
-
-
-def center_squares(images: list[Tensor], size: int, where: str) -> Tensor:
-    """The images' centers: uint8 (N, C, size, size); raises ValueError for one that is smaller."""
-    crops = []
+def center_squares(images: Iterable[Tensor], size: int, where: str) -> Stored:
+    """The images' centers: uint8 (C, size, size) each; raises ValueError for an image that is smaller."""
+    crops = Stored()
     for image in images:
         if min(image.shape[1:]) < size:
             raise ValueError(f"{where}: {image.shape[2]}×{image.shape[1]} pixels, smaller than the crop of {size}")
         crops.append(center_square(image, size))
-    return torch.stack(crops)
+    return crops
