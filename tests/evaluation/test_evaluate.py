@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import Command, Tiny
 from digit_toys import options, write_mnist
 
 import unit
-from unit.evaluation import METRICS, parzen
-from unit.evaluation.evaluate import find_metric, run_of, write
+from unit.evaluation import METRICS, parzen, round_trip
+from unit.evaluation.evaluate import Results, find_metric, open_set, run_of, write
 from unit.evaluation.metric import Figures
+from unit.models.base import ImageTranslator
+from unit.models.folder import load_last_iterate
 from unit.weights import list_checkpoints
 
 
@@ -141,7 +144,9 @@ def test_an_autoencoder_is_evaluated_on_test_or_held_out_images(digits: Path, mo
         test.keys() == held_out.keys() == {"bound", "reconstruction", "codes", "recognition", "parzen"}
         and test != held_out
     )
-    assert written(digits) == {name: figures.as_json() for name, figures in held_out.items()}
+    found = written(digits)
+    assert found.pop("last_iterate").keys() == held_out.keys()
+    assert found == {name: figures.as_json() for name, figures in held_out.items()}
 
 
 @pytest.mark.parametrize("metrics", [["FID"], ["round_trip", "FID"]])
@@ -179,7 +184,7 @@ def test_evaluation_json_keeps_other_metrics_figures(run: Path) -> None:
 
 def test_figures_of_one_metric_replace_its_earlier_ones(tmp_path: Path) -> None:
     for value in (1.0, 2.0):
-        write(tmp_path, {"x": Figures({"a": {"b": value}})})
+        write(tmp_path, Results({"x": Figures({"a": {"b": value}})}))
     assert written(tmp_path) == {"x": {"figures": {"a": {"b": 2.0}}}}
     assert [path.name for path in tmp_path.iterdir()] == ["evaluation.json"]
 
@@ -187,5 +192,67 @@ def test_figures_of_one_metric_replace_its_earlier_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[1]", "null", "\xff"])
 def test_a_damaged_evaluation_json_is_written_anew(tmp_path: Path, text: str) -> None:
     (tmp_path / "evaluation.json").write_bytes(text.encode("latin-1"))
-    write(tmp_path, {"x": Figures({"a": {"b": 1.0}})})
+    write(tmp_path, Results({"x": Figures({"a": {"b": 1.0}})}))
     assert written(tmp_path) == {"x": {"figures": {"a": {"b": 1.0}}}}
+
+
+# The last iterate
+
+
+@pytest.fixture(scope="module")
+def averaged(tiny: Tiny, run_command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a moving average that is far behind its weights."""
+    folder = tmp_path_factory.mktemp("runs") / "averaged"
+    more = ["--train.steps", "2", "--train.checkpoint_every", "1", "--optim.ema", "0.9", "--optim.lr", "0.01"]
+    assert run_command("train", *tiny(folder, *more)).code == 0
+    return folder
+
+
+def test_the_last_iterates_figures_stand_beside_the_averages(averaged: Path, run_command: Command) -> None:
+    (averaged / "evaluation.json").unlink(missing_ok=True)
+    average = unit.evaluate(averaged, metrics=["round_trip"])["round_trip"]
+    model, step = load_last_iterate(averaged) or (None, 0)
+    assert isinstance(model, ImageTranslator) and step == 2
+    last = round_trip.METRIC.measure(open_set(averaged).with_model(model))
+    assert last.rows != average.rows
+    found = written(averaged)
+    assert found == {"round_trip": average.as_json(), "last_iterate": {"round_trip": last.as_json()}}
+    said = run_command("main", "evaluate", "--model", averaged, "--metrics", "pairing,round_trip")
+    assert said.code == 0, said.err
+    assert (
+        said.out.index(str(average))
+        < said.out.index("Without the moving average (step 2):")
+        < said.out.index(str(last))
+    )
+    assert written(averaged)["last_iterate"].keys() == {"round_trip", "pairing"}
+
+
+def test_a_checkpoint_has_a_last_iterate_of_its_own(averaged: Path) -> None:
+    first, last = (load_last_iterate(path) for path in list_checkpoints(averaged))
+    assert first is not None and last is not None and (first[1], last[1]) == (1, 2)
+    pairs = zip(last[0].parameters(), load_last_iterate(averaged)[0].parameters(), strict=True)  # type: ignore[index]
+    assert all(torch.equal(x, y) for x, y in pairs)
+
+
+def test_without_a_moving_average_there_is_no_other(run: Path) -> None:
+    unit.evaluate(run, metrics=["round_trip"])
+    assert load_last_iterate(run) is None and written(run).keys() == {"round_trip"}
+
+
+# A run that has not ended
+
+
+def test_the_figures_of_a_run_that_has_not_ended_say_so(run: Path, run_command: Command) -> None:
+    state = json.loads((run / "run.json").read_text())
+    (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("steps: 2", "steps: 9"))
+    for path in ("config.json", "model.safetensors"):
+        (run / path).unlink()  # they come at the end
+    (run / "run.json").write_text(json.dumps(state | {"status": "running", "step": 2}))
+    said = run_command("main", "evaluate", "--model", run, "--metrics", "round_trip")
+    assert said.code == 0, said.err
+    line = f"{run} has not finished (running): these are the figures of step 2 of 9"
+    assert said.out.splitlines()[-1] == line == written(run)["unfinished"]
+    (run / "run.json").write_text(json.dumps(state))
+    unit.evaluate(run, metrics=["pairing"])
+    assert "unfinished" not in written(run)
+    assert "unfinished" not in json.dumps(unit.evaluate(list_checkpoints(run)[0], metrics=["pairing"])["pairing"].notes)

@@ -48,15 +48,13 @@ def evaluate(arguments: list[str]) -> int:
 
     def run() -> int:
         from unit.data.remarks import scaled_line
-        from unit.evaluation.evaluate import measure, open_set, write
+        from unit.evaluation.evaluate import measure_and_write, open_set
         from unit.evaluation.maps import write_picture
         from unit.evaluation.sets import TranslationSet
 
         model = Path(options.model)
         images = open_set(model, root=options.root, resize=options.resize, split=options.split)
-        results = measure(images, options.metrics.split(",") if options.metrics else None)
-        write(model, results)
-        print("\n\n".join(map(str, results.values())))
+        print(measure_and_write(model, images, options.metrics.split(",") if options.metrics else None))
         if isinstance(images, TranslationSet) and images.scaled:
             print(scaled_line(len(images.scaled), images.resize))
         if options.grid is not None:

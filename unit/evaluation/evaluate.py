@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from unit.evaluation import METRICS
 from unit.evaluation.metric import Figures, Metric
 from unit.evaluation.sets import EvaluationSet, ImageSet, TranslationSet
 from unit.models.base import ImageTranslator, Model, Resize
-from unit.models.folder import load_model
+from unit.models.folder import load_last_iterate, load_model
 from unit.registry import look_up
 
 
@@ -54,9 +54,60 @@ def evaluate(
         ['a2b2a', 'b2a2b']
     """
     images = open_set(Path(model), root=root, resize=resize, split=split, seed=seed)
-    results = measure(images, metrics)
-    write(Path(model), results)
+    return measure_and_write(Path(model), images, metrics).figures
+
+
+@dataclass(frozen=True)
+class Results:
+    """The figures of a model; of the last iterate, where the model is a moving average, and its step; and why these are
+    not yet a training's, if they are not."""
+
+    figures: dict[str, Figures]
+    last_iterate: dict[str, Figures] = field(default_factory=dict)
+    last_step: int = 0
+    unfinished: str = ""
+
+    def __str__(self) -> str:
+        parts = list(map(str, self.figures.values()))
+        if self.last_iterate:
+            parts.append(f"Without the moving average (step {self.last_step}):")
+            parts += map(str, self.last_iterate.values())
+        return "\n\n".join([*parts, self.unfinished] if self.unfinished else parts)
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for evaluation.json: the metrics, and beside them `last_iterate` and `unfinished`, if any."""
+        last = {name: figures.as_json() for name, figures in self.last_iterate.items()}
+        more: dict[str, Any] = {"last_iterate": last} if last else {}
+        if self.unfinished:
+            more |= {"unfinished": self.unfinished}
+        return {name: figures.as_json() for name, figures in self.figures.items()} | more
+
+
+def measure_and_write(folder: Path, images: EvaluationSet, metrics: Sequence[str] | None = None) -> Results:
+    """What `measure` finds of the folder's model and of its last iterate; it is added to evaluation.json."""
+    figures = measure(images, metrics)
+    last = load_last_iterate(folder)
+    results = Results(figures, unfinished=unfinished(folder))
+    if last is not None:
+        again = measure(images.with_model(last[0]), list(figures))
+        results = replace(results, last_iterate=again, last_step=last[1])
+    write(folder, results)
     return results
+
+
+def unfinished(folder: Path) -> str:
+    """That a run has not ended yet, or nothing; nothing is said of a checkpoint that is named itself."""
+    try:
+        state = weights.read_json(folder / "run.json")
+        status, step = str(state["status"]), int(state["step"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    if status == "finished":
+        return ""
+    newest = weights.list_checkpoints(folder)
+    at = weights.step_of(newest[-1]) if newest else step
+    steps = load(folder / "config.yaml").train.steps
+    return f"{folder} has not finished ({status}): these are the figures of step {at} of {steps}"
 
 
 def measure(images: EvaluationSet, metrics: Sequence[str] | None = None) -> dict[str, Figures]:
@@ -132,7 +183,7 @@ def images_config(model: Model, run: Path, root: str | Path | None) -> ImagesCon
     return data if root is None else replace(data, root=str(root))
 
 
-def write(model: Path, results: dict[str, Figures]) -> None:
+def write(model: Path, results: Results) -> None:
     """Add the figures to evaluation.json beside the model, or, of a checkpoint, to evaluation-step-….json in its run;
     other metrics' stay."""
     folder = run_of(model)
@@ -144,6 +195,10 @@ def write(model: Path, results: dict[str, Figures]) -> None:
         except (OSError, ValueError):
             known = {}
     known = known if isinstance(known, dict) else {}
+    known.pop("unfinished", None)
+    found = results.as_json()
+    if "last_iterate" in found and isinstance(known.get("last_iterate"), dict):
+        found["last_iterate"] = known["last_iterate"] | found["last_iterate"]
     partial = folder / ".evaluation.json.partial"
-    partial.write_text(json.dumps(known | {name: f.as_json() for name, f in results.items()}, indent=1) + "\n")
+    partial.write_text(json.dumps(known | found, indent=1) + "\n")
     partial.replace(path)

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -49,10 +49,11 @@ class TranslationSet:
         self._translated: dict[Direction, Stored] = {}
         self._round_trips: dict[Direction, Stored] = {}
 
-    def with_model(self, model: ImageTranslator) -> "TranslationSet":
+    def with_model(self, model: Model) -> "TranslationSet":
         """The same images for another translator of the same images, such as the last iterate: they are not loaded
         again."""
         _ = self.test_a, self.test_b  # loaded now, for both
+        assert isinstance(model, ImageTranslator)
         other = copy.copy(self)
         other.model, other.translator = model, Translator(model).to(self.translator.device)
         other._translated, other._round_trips = {}, {}
@@ -146,6 +147,10 @@ class ImageSet:
             reason = self.unlabeled_because
             if reason:
                 raise ValueError(f"data: a model {self.model.name} that takes labels has no figures here: {reason}")
+
+    def with_model(self, model: Model) -> "ImageSet":
+        """The same images for another model of the same images, such as the last iterate."""
+        return replace(self, model=model)
 
     @property
     def unlabeled_because(self) -> str:

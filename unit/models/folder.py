@@ -64,6 +64,19 @@ def load_translator(folder: str | Path, *, device: torch.device | str = "cpu") -
     return model
 
 
+def load_last_iterate(folder: str | Path, *, device: torch.device | str = "cpu") -> tuple[Model, int] | None:
+    """The model without its moving average, from the checkpoint that `load_model` takes or that lies beside it, and
+    its step; None where there is no checkpoint, or no average in it. Raises what `load_model` does."""
+    checkpoint = find_weights(Path(folder)).checkpoint
+    if checkpoint is None:
+        return None
+    manifest = weights.read_manifest(checkpoint)
+    if "average.safetensors" not in manifest["files"]:
+        return None
+    found = checkpoint_weights(checkpoint, averaged=False)
+    return build(found).to(device).eval().requires_grad_(False), int(found.description["step"])
+
+
 @dataclass(frozen=True)
 class FoundWeights:
     """A model's description and tensors, where they lie, and the checkpoint, if they are one's."""
@@ -95,10 +108,11 @@ def find_weights(folder: Path) -> FoundWeights:
     )
 
 
-def checkpoint_weights(folder: Path) -> FoundWeights:
-    """The moving average (or the last weights, where there is none) in a checkpoint."""
+def checkpoint_weights(folder: Path, *, averaged: bool = True) -> FoundWeights:
+    """The moving average in a checkpoint; or the last weights, where there is none or it is not wanted."""
     manifest = weights.read_manifest(folder)
-    name = "average.safetensors" if "average.safetensors" in manifest["files"] else "model.safetensors"
+    there = averaged and "average.safetensors" in manifest["files"]
+    name = "average.safetensors" if there else "model.safetensors"
     path = weights.verified(folder, name, manifest)
     description = read_description(weights.verified(folder, "config.json", manifest))
     return FoundWeights(description, read(path), folder / "config.json", path, folder)
