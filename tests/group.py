@@ -25,6 +25,7 @@ import torch
 from accelerate.state import AcceleratorState
 from process_faults import FAULTS
 from torch import nn
+from waiting import wait_for
 
 from unit import weights
 from unit.cli.train import train
@@ -208,33 +209,24 @@ class Group:
         path = self.folder / f"{rank}.{stream}"
         return path.read_text() if path.exists() else ""
 
+    def errors(self) -> list[str]:
+        return [self.said(rank, "err") for rank in range(len(self.processes))]
+
     @property
     def over(self) -> bool:
         return all(not process.is_alive() for process in self.processes)
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for it. What can change is looked at once: whether the processes are over, and only then the condition,
-        which a process may have met just before it ended."""
-        while True:
-            over, late = self.over, time.monotonic() > self.end
-            if condition():
-                return
-            if over or late:
-                why = "ended" if over else "out of time"
-                raise AssertionError(f"{why}: {[self.said(rank, 'err') for rank in range(len(self.processes))]}")
-            time.sleep(0.02)
+        """Wait for it, within the group's limit."""
+        wait_for(condition, over=lambda: self.over, said=self.errors, limit=self.end - time.monotonic())
 
     def ended(self, limit: float | None = None) -> Ended:
         """Once all have ended; that they do within the group's limit, or this one, is a law."""
         if limit is not None:
             self.end = time.monotonic() + limit
         self.until(lambda: self.over)
-        ranks = range(len(self.processes))
-        return Ended(
-            [process.exitcode for process in self.processes],
-            [self.said(rank) for rank in ranks],
-            [self.said(rank, "err") for rank in ranks],
-        )
+        said = [self.said(rank) for rank in range(len(self.processes))]
+        return Ended([process.exitcode for process in self.processes], said, self.errors())
 
 
 def train_in_group(count: int, jobs: list[Job], folder: Path, *, limit: float = 60) -> Ended:

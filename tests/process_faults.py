@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
+from types import FrameType
 from typing import Any
 from unittest.mock import patch
 
@@ -17,6 +18,7 @@ from unit.data.labeled import ImageBatch
 from unit.methods import translation
 from unit.methods.base import Method, Phase
 from unit.training import checkpoint, loop, run_folder
+from unit.training.signals import StopFlag
 
 
 def bare(name: str) -> Callable[[], AbstractContextManager[Any]]:
@@ -121,7 +123,12 @@ def not_finite_on_rank_1() -> AbstractContextManager[Any]:
 
 
 def stuck_in_step_3() -> AbstractContextManager[Any]:
-    training_step = loop.training_step
+    """It says when it is, and when a signal was taken note of."""
+    training_step, note = loop.training_step, StopFlag.note
+
+    def noted(stop: StopFlag, number: int, frame: FrameType | None) -> None:
+        note(stop, number, frame)
+        os.write(1, b"noted\n")
 
     def faulty(method: Method[Any], wrapped: Any, micro_batches: list[Any], *rest: Any, **more: Any) -> Iterator[Any]:
         if micro_batches[0].step == 2:
@@ -130,7 +137,10 @@ def stuck_in_step_3() -> AbstractContextManager[Any]:
                 time.sleep(0.1)
         return training_step(method, wrapped, micro_batches, *rest, **more)
 
-    return patch.object(loop, "training_step", faulty)
+    stack = ExitStack()
+    stack.enter_context(patch.object(StopFlag, "note", noted))
+    stack.enter_context(patch.object(loop, "training_step", faulty))
+    return stack
 
 
 FAULTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from waiting import HANGS
 
 import unit
 
@@ -35,7 +36,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(source.parent), str(source)],
         check=True,
         capture_output=True,
-        timeout=120,
+        timeout=HANGS,
     )
     (built,) = source.parent.glob("*.whl")
     return built
@@ -98,7 +99,7 @@ def python(unpacked: Path, cwd: Path, *arguments: str) -> str:
         env=os.environ | {"PYTHONPATH": str(unpacked), "PYTHONIOENCODING": "utf-8"},
         capture_output=True,
         encoding="utf-8",
-        timeout=300,
+        timeout=HANGS,
         check=False,
     )
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stdout + done.stderr

@@ -9,6 +9,7 @@ import pytest
 from bounds import ROOT
 from conftest import Command
 from run_files import refused
+from waiting import HANGS
 
 import unit
 from unit.cli.main import COMMANDS, main
@@ -99,7 +100,7 @@ def test_config_of_what_there_is_not(run_command: Command) -> None:
 def unit_command(*arguments: str, **more: object) -> "subprocess.CompletedProcess[str]":
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(  # type: ignore[call-overload,no-any-return]
-        [sys.executable, "-m", "unit", *arguments], env=environment, text=True, timeout=100, **more
+        [sys.executable, "-m", "unit", *arguments], env=environment, text=True, timeout=HANGS, **more
     )
 
 

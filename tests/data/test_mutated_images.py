@@ -1,6 +1,7 @@
 """Mutated images are trained on or left out by name, and nothing else happens; limits are checked before decoding."""
 
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from bounds import GIB, no_longer_than, peak, snapshot, some_and_all
 from mutated_images import noise, of_many_scans
 from PIL import Image
 from planted_images import counts, nest, plant_images, unnest
+from waiting import HANGS
 
 from unit.config.data import TwoDomainsConfig
 from unit.data import decoding
@@ -99,25 +101,29 @@ def test_a_jpeg_has_no_more_scans_than_any_encoder_makes(tmp_path: Path) -> None
 
 
 def test_large_images_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    inside, most = [0], [0]
+    two, alone, crowds = threading.Barrier(2), threading.Lock(), list[Image.Image]()
     load_pixels = decoding._eight_bits
 
-    def watched(image: Image.Image) -> Image.Image:
-        inside[0] += 1
-        most[0] = max(most[0], inside[0])
-        time.sleep(0.01)
-        inside[0] -= 1
+    def together(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+        two.wait(HANGS)
         return load_pixels(image)
 
-    monkeypatch.setattr(decoding, "_eight_bits", watched)
+    def watched(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+        if not alone.acquire(blocking=False):
+            crowds.append(image)
+        else:
+            time.sleep(0.01)
+            alone.release()
+        return load_pixels(image)
+
     for number in range(8):
         noise().save(tmp_path / f"{number}.png")
+    monkeypatch.setattr(decoding, "_eight_bits", together)
     domain_of(tmp_path)
-    assert most[0] > 1
-    most[0] = 0
+    monkeypatch.setattr(decoding, "_eight_bits", watched)
     monkeypatch.setattr(decoding, "LARGE", 100)
     domain_of(tmp_path)
-    assert most[0] == 1
+    assert not crowds
 
 
 def test_folders_nested_deeper_than_python_recurses_are_searched(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """`unit prove-resume`: real SIGKILLs, fresh interpreters, and that it finds a resume at fault."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -11,7 +10,9 @@ from pathlib import Path
 import pytest
 from conftest import Command, Tiny
 from digit_toys import METHODS, options, write_mnist
+from run_files import status_of
 from safetensors.torch import load_file, save_file
+from waiting import HANGS, wait_for
 
 from unit.config.base import ConfigError
 from unit.proof import resume
@@ -70,9 +71,9 @@ def test_prove_resume_finds_a_resume_that_drops_the_moments(mnist: Path, tmp_pat
     plan = Plan(digits("vae", mnist), 4, 2, 1, [sys.executable, "-c", PLANTED])
     resume.run_unbroken(plan, tmp_path / "unbroken")
     late = Strike("save", 40, 0.0, [0])  # in the second save, or at its end
-    died = resume.killed(plan, tmp_path / "life-1", late, limit=100)
+    died = resume.killed(plan, tmp_path / "life-1", late, limit=HANGS)
     assert died is not None and died.in_save
-    assert resume.killed(plan, tmp_path / "life-1", None, limit=100) is None
+    assert resume.killed(plan, tmp_path / "life-1", None, limit=HANGS) is None
     found, _ = compare(tmp_path / "unbroken", tmp_path / "life-1")
     assert "tensors" in found[0]
     certificate = Certificate(4, 1, 0, differences=found)
@@ -130,7 +131,7 @@ def test_a_training_that_fails_says_why(code: int, error: type[Exception], tmp_p
     script = f"import sys; print('first'); print('error: such and such', file=sys.stderr); sys.exit({code})"
     plan = Plan([], 4, 2, 1, [sys.executable, "-c", script])
     with pytest.raises(error, match="such and such"):
-        resume.killed(plan, tmp_path / "run", None, limit=60)
+        resume.killed(plan, tmp_path / "run", None, limit=HANGS)
 
 
 def test_a_checkpoint_that_a_kill_took_away_is_said(mnist: Path, run_command: Command, tmp_path: Path) -> None:
@@ -145,15 +146,12 @@ def test_the_prover_takes_its_trainings_with_it(mnist: Path, tmp_path: Path) -> 
     arguments = ["prove-resume", *digits("vae", mnist), "--steps", "100000", "--every", "100000"]
     prover = subprocess.Popen([sys.executable, "-m", "unit", *arguments, "--output", tmp_path / "proof"], cwd=ROOT)
     run = tmp_path / "proof" / "unbroken"
-    end = time.monotonic() + 60
-    while not (run / "metrics.jsonl").is_file():
-        assert time.monotonic() < end and prover.poll() is None
-        time.sleep(0.05)
-    prover.kill()
-    prover.wait()
-    while json.loads((run / "run.json").read_text())["status"] != "interrupted":
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    try:
+        wait_for((run / "metrics.jsonl").is_file, over=lambda: prover.poll() is not None)
+    finally:
+        prover.kill()
+        prover.wait()
+    wait_for(lambda: status_of(run)["status"] == "interrupted")
 
 
 # The whole proof

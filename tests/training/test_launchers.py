@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from conftest import Command, Tiny
 from digit_toys import assert_close
 from divided import Arguments, arguments_below, children, endless
 from run_files import newest, saved_steps, status_of
+from waiting import HANGS, wait_for
 
 from unit.proof.resume import free_port
 
@@ -73,14 +73,12 @@ class Launcher:
         return (self.folder / stream).read_text()
 
     def begun(self) -> None:
-        """Wait for step 2; whether the launcher has ended is looked at first, since it may say so just before."""
-        end = time.monotonic() + 60
-        while True:
-            over = self.process.poll() is not None or time.monotonic() > end
-            if "step 2/" in self.said("out"):
-                return
-            assert not over, self.said("err")
-            time.sleep(0.05)
+        """Wait for step 2."""
+        wait_for(
+            lambda: "step 2/" in self.said("out"),
+            over=lambda: self.process.poll() is not None,
+            said=lambda: self.said("err"),
+        )
 
 
 @pytest.mark.parametrize(
@@ -114,7 +112,7 @@ def test_the_documented_commands_start_two_processes(
             for machine in range(machines)
         ]
         for machine in launched:
-            assert machine.process.wait(90) == 0, machine.said("err")
+            assert machine.process.wait(HANGS) == 0, machine.said("err")
     first, *lines = launched[0].said("out").splitlines()
     assert "  2 processes  " in first and lines[-1].startswith("finished")
     assert not any(machine.said("out") for machine in launched[1:])
@@ -136,7 +134,7 @@ def test_a_signal_to_the_launcher_stops_all_with_a_checkpoint(
         processes = [launched.process.pid, *(children(launched.process.pid) if everyone else [])]
         for process in processes:
             os.kill(process, number)
-        launched.process.wait(40)
+        launched.process.wait(HANGS)
     (step,) = saved_steps(run)
     status = status_of(run)
     assert (status["status"], status["step"]) == ("interrupted", step)
@@ -154,7 +152,7 @@ def test_two_launched_processes_are_never_two_trainings(tiny: Tiny, tmp_path: Pa
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANGS,
     )
     firsts = [line for line in said.stdout.splitlines() if line.startswith(("cpu (", "cuda ("))]
     assert not any("1 process " in line for line in firsts), said.stdout

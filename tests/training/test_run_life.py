@@ -6,21 +6,20 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import Command, Tiny
 from filelock import FileLock
 from run_files import assert_same, newest, refused, saved_steps, status_of
+from waiting import HANGS, wait_for
 
 from unit import launcher, weights
 from unit.config import ConfigError
-from unit.launcher import LAUNCHED
-from unit.training import run_folder
+from unit.training import run_folder, signals
 from unit.training.run_folder import LOCK, RunLock
-from unit.training.signals import StopFlag
+from unit.training.signals import ECHO, StopFlag
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,7 +38,7 @@ def started(arguments: list[str], **environment: str) -> subprocess.Popen[str]:
     for line in process.stdout:
         if line.startswith("step 2/"):
             return process
-    raise AssertionError(process.communicate(timeout=20)[1])
+    raise AssertionError(process.communicate(timeout=HANGS)[1])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -49,7 +48,7 @@ def test_a_signal_ends_the_run_after_a_whole_step_with_a_checkpoint(
     run = tmp_path / "run"
     process = started(tiny(run, "--train.steps", "2000", "--train.checkpoint_every", "1000"))
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=HANGS)
     assert process.returncode == 128 + number
     (step,) = saved_steps(run)
     assert (
@@ -66,22 +65,23 @@ def test_a_signal_ends_the_run_after_a_whole_step_with_a_checkpoint(
     assert status_of(run)["status"] == "finished"
 
 
-@pytest.mark.parametrize("launched", [False, True])
-def test_a_second_signal_ends_the_process_at_once(launched: bool) -> None:
-    echo = (
-        "    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(1.1)\n"  # what a launcher hands on is no second one
-    )
-    code = (
-        "import os, signal, time\nfrom unit.training.signals import StopFlag\n"
-        "with StopFlag() as stop:\n"
-        "    os.kill(os.getpid(), signal.SIGTERM)\n    assert stop.asked() == signal.SIGTERM\n"
-        f"{echo if launched else ''}"
-        "    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(30)"
-    )
-    environment = {key: value for key, value in os.environ.items() if key not in LAUNCHED}
-    environment |= {"TORCHELASTIC_RUN_ID": "1"} if launched else {}
-    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, timeout=20, check=False)
-    assert ended.returncode == 128 + signal.SIGINT
+@pytest.mark.parametrize(
+    ("launched", "later", "ended"), [(False, 0.0, True), (True, ECHO - 0.1, False), (True, ECHO + 0.1, True)]
+)
+def test_a_second_signal_ends_the_process_at_once(
+    launched: bool, later: float, ended: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But what a launcher hands on is no second one. Real processes end so in test_process_ends.py."""
+    clock, ends = [100.0], list[int]()
+    monkeypatch.setattr(signals, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(launcher, "PARENT", os.getppid() if launched else None)
+    monkeypatch.setattr(os, "_exit", ends.append)
+    with StopFlag() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.asked() == signal.SIGTERM and ends == []
+        clock[0] += later
+        os.kill(os.getpid(), signal.SIGINT)
+        assert ends == ([128 + signal.SIGINT] if ended else [])
 
 
 def test_handlers_are_put_back() -> None:
@@ -97,16 +97,18 @@ def test_a_launched_process_whose_parent_is_gone_stops(tiny: Tiny, tmp_path: Pat
     options = tiny(run, "--train.steps", "100000", "--train.checkpoint_every", "100000")
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu"]
     flags = ["--num_processes", "1", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    launcher = subprocess.Popen(
+    launching = subprocess.Popen(
         [*launch, *flags, "train.py", *map(str, options)],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    wait_for(lambda: (run / "metrics.jsonl").is_file())
+    try:
+        wait_for((run / "metrics.jsonl").is_file, over=lambda: launching.poll() is not None)
+    finally:
+        launching.kill()
+        launching.wait()
     child = status_of(run)["process"]
-    launcher.kill()
-    launcher.wait()
     wait_for(lambda: status_of(run)["status"] == "interrupted")
     status = status_of(run)
     assert status["process"] == child and status["signal"] == "SIGTERM"
@@ -118,16 +120,6 @@ def test_a_process_that_was_not_launched_outlives_its_shell(monkeypatch: pytest.
     stop = StopFlag()
     monkeypatch.setattr(os, "getppid", lambda: 1)
     assert not stop.asked()  # as with nohup
-
-
-def wait_for(condition: Callable[[], bool], limit: float = 60) -> None:
-    end = time.monotonic() + limit
-    while True:
-        late = time.monotonic() > end
-        if condition():
-            return
-        assert not late
-        time.sleep(0.05)
 
 
 # One process at a time
@@ -153,6 +145,7 @@ lock = RunLock(Path(sys.argv[1]))
 lock.take()
 print("held", flush=True)
 time.sleep(float(sys.argv[2]))
+Path(sys.argv[1], "over").touch()
 """
 
 
@@ -169,7 +162,7 @@ time.sleep(60)
 
 
 def holder_of(run: Path, seconds: float) -> subprocess.Popen[str]:
-    """Another process, which has the run's lock so long."""
+    """Another process, which has the run's lock so long, and says so in a file just before it ends."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(run), str(seconds)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
@@ -178,13 +171,14 @@ def holder_of(run: Path, seconds: float) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_lock_waits_for_an_orphan_to_end(tmp_path: Path) -> None:
-    orphan = holder_of(tmp_path, 1)
-    lock, begun = RunLock(tmp_path), time.monotonic()
+def test_a_lock_waits_for_an_orphan_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_folder, "PATIENCE", HANGS)
+    orphan = holder_of(tmp_path, 0.5)
+    lock = RunLock(tmp_path)
     lock.take()
-    assert lock.lock is not None and lock.lock.is_locked and time.monotonic() > begun + 0.5
+    assert lock.lock is not None and lock.lock.is_locked and (tmp_path / "over").exists()
     lock.release()
-    assert orphan.wait(timeout=20) == 0
+    assert orphan.wait(timeout=HANGS) == 0
 
 
 def test_a_lock_ends_with_its_process_however_that_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,8 +197,8 @@ def test_a_lock_ends_with_its_process_however_that_ends(tmp_path: Path, monkeypa
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_worker_that_outlives_its_training_keeps_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_folder, "PATIENCE", 0.2)
+def test_a_worker_that_outlives_its_training_keeps_no_lock(tmp_path: Path) -> None:
+    """Once it runs at all, for which the lock has patience."""
     with subprocess.Popen(
         [sys.executable, "-c", FORK, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as training:

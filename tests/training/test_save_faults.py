@@ -15,6 +15,7 @@ import pytest
 from conftest import Command
 from digit_toys import options, write_mnist
 from run_files import Killed, contents, refused, saved_steps
+from waiting import HANGS
 
 from unit import weights
 from unit.models import folder as model_folder
@@ -203,7 +204,7 @@ def test_a_full_disk_ends_the_run_with_one_line_and_the_last_checkpoint(
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANGS,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16)),
     )
     assert said.returncode == 1, said.stderr

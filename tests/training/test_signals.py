@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import HANGS, wait_for
 
 from unit import launcher
 from unit.training.signals import HANDLED, StopFlag
@@ -40,14 +41,14 @@ def run_python(code: str, **environment: str) -> "subprocess.Popen[str]":
 def test_a_reader_outlives_a_signal_to_the_group_and_then_ends_by_itself() -> None:
     code = (
         "import time; from unit.training import signals; signals.WORKER_GRACE = 1; signals.prepare_worker(0); "
-        "print('ready', flush=True); [time.sleep(0.1) for _ in range(600)]"
+        "print('ready', flush=True); [time.sleep(0.1) for _ in range(6000)]"
     )
     reader = run_python(code)
     assert reader.stdout is not None and reader.stdout.readline() == "ready\n"
     reader.send_signal(signal.SIGINT)
     begun = time.monotonic()
     reader.send_signal(signal.SIGTERM)
-    assert reader.wait(30) == 0 and time.monotonic() - begun > 0.9
+    assert reader.wait(HANGS) == 0 and time.monotonic() - begun > 0.9
     reader.stdout.close()
 
 
@@ -65,13 +66,7 @@ def test_a_process_that_waits_for_its_group_ends_with_its_launcher() -> None:
     pid = int(parent.stdout.readline())
     parent.kill()
     parent.wait()
-    end = time.monotonic() + 30
-    while True:
-        late = time.monotonic() > end
-        if not is_running(pid):
-            break
-        assert not late, "the orphan goes on"
-        time.sleep(0.1)
+    wait_for(lambda: not is_running(pid), said=lambda: "the orphan goes on")
     parent.stdout.close()
 
 
