@@ -111,6 +111,9 @@ class TrainConfig:
     """steps between two checkpoints"""
     keep: int = free_at_resume(2)
     """how many checkpoints are kept, at least 2"""
+    compile: bool = False
+    """torch.compile the networks, which makes a step on a GPU faster and its numbers differ by rounding; the first step
+    takes minutes, and networks with dropout can't be compiled"""
 
     def __post_init__(self) -> None:
         at_least("train.steps", self.steps, 1)

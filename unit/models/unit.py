@@ -241,25 +241,22 @@ class UnitTranslator(ImageTranslator, name="unit"):
         eps_a, eps_b, eps_ab, eps_ba = noise or (None, None, None, None)
         q_a, q_b = self.encode(x_a, x_b)
         h = self.a.decoder.shared(torch.cat([q_a.sample(eps_a), q_b.sample(eps_b)]))
-        x_aa = x_bb = None
+        x_aa = x_bb = q_ab = q_ba = x_aba = x_bab = same_a = same_b = None
         if streams.reconstruction:
             x_aa, x_ba = self.a.decoder.private(h).split([n_a, n_b])
             x_ab, x_bb = self.b.decoder.private(h).split([n_a, n_b])
         else:
             x_ba = self.a.decoder.private(h[n_a:])
             x_ab = self.b.decoder.private(h[:n_a])
-        out = Translations(q_a, q_b, x_ab, x_ba, x_aa, x_bb)
         if streams.identity:
             same_a, same_b = self.identity(x_a, x_b)
-            out = out._replace(same_a=same_a, same_b=same_b)
-        if not (streams.cycle_code or streams.cycle):
-            return out
-        q_ba, q_ab = self.encode(x_ba, x_ab)
-        out = out._replace(q_ab=q_ab, q_ba=q_ba)
-        if not streams.cycle:
-            return out
-        h = self.a.decoder.shared(torch.cat([q_ab.sample(eps_ab), q_ba.sample(eps_ba)]))
-        return out._replace(x_aba=self.a.decoder.private(h[:n_a]), x_bab=self.b.decoder.private(h[n_a:]))
+        if streams.cycle_code or streams.cycle:
+            q_ba, q_ab = self.encode(x_ba, x_ab)
+            if streams.cycle:
+                h = self.a.decoder.shared(torch.cat([q_ab.sample(eps_ab), q_ba.sample(eps_ba)]))
+                x_aba, x_bab = self.a.decoder.private(h[:n_a]), self.b.decoder.private(h[n_a:])
+        # Built once: torch.compile does not follow a named tuple's _replace.
+        return Translations(q_a, q_b, x_ab, x_ba, x_aa, x_bb, q_ab, q_ba, x_aba, x_bab, same_a, same_b)
 
     def identity(self, x_a: Tensor, x_b: Tensor) -> tuple[Tensor, Tensor]:
         """Each image through the way that leads to its own domain: G_a(E_b(x_a)) and G_b(E_a(x_b)), without noise."""

@@ -17,7 +17,6 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from safetensors.torch import save_file
-from torch.optim.swa_utils import AveragedModel
 
 from unit import weights
 from unit.models.folder import save_model
@@ -25,6 +24,7 @@ from unit.training import checkpoint
 from unit.training.distributed import start_accelerator
 from unit.training.log import Log
 from unit.training.loop import write_samples
+from unit.training.optim import MovingAverage
 from unit.training.state import TrainingState
 from unit.training.step import iterate_micro_batches, training_step
 
@@ -76,7 +76,7 @@ STAGES: dict[CodeType, str] = {
     find_code(training_step): "forward",
     find_code(torch.Tensor.backward): "backward",
     find_code(torch.optim.Adam.step): "optimizer",
-    find_code(AveragedModel.update_parameters): "average",
+    find_code(MovingAverage.update_parameters): "average",
     find_code(Log.write): "log",
     find_code(write_samples): "samples",
     find_code(TrainingState.save): f"{SAVING}snapshot",

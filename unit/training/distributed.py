@@ -2,7 +2,7 @@
 
 import importlib.util
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,9 +10,11 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin, ProjectConfiguration, gather_object, parse_flag_from_env
+from torch import nn
 
 from unit.config.base import Config, ConfigError, Precision
 from unit.data.batches import Shard
+from unit.networks.dropout import Dropout
 from unit.training.signals import OrphanWatch
 
 
@@ -101,6 +103,22 @@ def make_shard(config: Config, accelerator: Accelerator) -> Shard:
     return Shard(
         config.run.seed, train.batch_size, train.accumulation, accelerator.process_index, accelerator.num_processes
     )
+
+
+def check_compile(networks: Mapping[str, nn.Module]) -> None:
+    """Raise ConfigError where a network's dropout draws its masks by key, in Python, which no compiled code can."""
+    for name, network in networks.items():
+        if any(isinstance(module, Dropout) and module.p for module in network.modules()):
+            raise ConfigError(f"train.compile: expected false where there is dropout, as in the {name}, got true")
+
+
+def compile_networks(networks: Iterable[nn.Module]) -> None:
+    """Compile what a call of each network runs, after Accelerate has wrapped it; its weights keep their names.
+
+    A network's code is compiled anew for each shape of its input, and where its weights are frozen or not.
+    """
+    for network in networks:
+        network.compile(dynamic=False)
 
 
 def check_agreement(accelerator: Accelerator, mine: Mapping[str, Any], what: str) -> None:

@@ -50,36 +50,35 @@ class FiniteCheck:
         self.accelerator = accelerator
         self.at_once = accelerator.device.type == "cpu"
         self.scaler = accelerator.scaler
-        self.finite: dict[tuple[int, str], Tensor] = {}
+        self.seen: list[tuple[int, str, Tensor]] = []
 
     def inspect(self, step: int, phases: list[Phase], optimizer: Optimizer) -> None:
         """Before the optimizer's step in step number `step`, counted from 1."""
         for phase in phases:
-            for name, value in phase.terms.items():
-                self.finite[step, name] = self.finite.get((step, name), True) & value.isfinite()
+            self.seen += [(step, name, value) for name, value in phase.terms.items()]
         if self.scaler is None:
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
-            self.finite[step, f"the gradient of the {phases[0].optimizer}"] = norm.isfinite()
+            self.seen.append((step, f"the gradient of the {phases[0].optimizer}", norm))
         if self.at_once:
             self.check()
 
     def check(self) -> None:
         """Raise RunError, the same on all processes, where something was not finite on any."""
-        if not self.finite:
+        if not self.seen:
             return
         if self.scaler is not None and self.scaler.get_scale() < 1:
             raise RunError(
-                f"the training broke down at step {max(self.finite)[0]}: the gradients overflow fp16 whatever the "
+                f"the training broke down at step {self.seen[-1][0]}: the gradients overflow fp16 whatever the "
                 "scale, or are NaN or infinite; the last checkpoint is as it was"
             )
-        flags = torch.stack(list(self.finite.values())).float()
+        flags = torch.stack([value.float() for _, _, value in self.seen]).isfinite().float()
         fine = self.accelerator.reduce(flags, "mean").eq(1).tolist()
-        broken = [key for key, finite in zip(self.finite, fine, strict=True) if not finite]
-        self.finite.clear()
+        broken = [(step, name) for (step, name, _), finite in zip(self.seen, fine, strict=True) if not finite]
+        self.seen.clear()
         if broken:
             first = broken[0][0]
-            names = ", ".join(name for step, name in broken if step == first)
+            names = ", ".join(dict.fromkeys(name for step, name in broken if step == first))
             raise RunError(
                 f"the training broke down at step {first}: {names} is NaN or infinite; the last checkpoint is as it was"
             )

@@ -105,7 +105,7 @@ class Log:
         """Take note of the terms of one phase, one micro-batch after another."""
         for phase in phases:
             for name, value in phase.terms.items():
-                self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value
+                self.sums[name] = self.sums[name] + value if name in self.sums else value
                 self.counts[name] = self.counts.get(name, 0) + 1
 
     def advance(self) -> None:

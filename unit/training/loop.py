@@ -1,7 +1,7 @@
 """The training loop: batch → phases → schedule → average → log → samples → checkpoint."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,8 @@ from unit.models.folder import save_model
 from unit.training.distributed import (
     agree_on_signal,
     check_agreement,
+    check_compile,
+    compile_networks,
     in_turn,
     lost_peer,
     make_shard,
@@ -105,6 +107,8 @@ def train_locked(config: Config, run: Path, lock: RunLock, beginning: Beginning)
     unfit = take_weights(method, beginning.init) if beginning.init is not None and newest is None else []
     average = moving_average(method.model, config.optim.ema)
     wrapped = {name: accelerator.prepare(network) for name, network in method.networks.items()}
+    if config.train.compile:
+        compile_networks(method.networks.values())
     plain = {
         name: adam([method.networks[key] for key in group.networks], config.optim, device, factor=group.lr_factor)
         for name, group in method.optimizers.items()
@@ -194,7 +198,10 @@ def set_up(config: Config, accelerator: Accelerator, domains: Domains | None) ->
     batches = kind.open(config, shard, domains)
     check_agreement(accelerator, batches.fingerprints, "data")
     with torch.device("meta"):
-        check_memory(kind(config, batches).networks, device)
+        shapes = kind(config, batches).networks
+    check_memory(shapes, device)
+    if config.train.compile:
+        check_compile(shapes)
     torch.use_deterministic_algorithms(config.train.deterministic)
     torch.manual_seed(config.run.seed)
     method = kind(config, batches)
@@ -209,11 +216,14 @@ def set_up(config: Config, accelerator: Accelerator, domains: Domains | None) ->
 
 @contextmanager
 def evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Within this context the model is one that is evaluated: without dropout, with its running statistics."""
+    """Within this context the model is one that is evaluated: without dropout, with its running statistics, and as it
+    is where it was compiled, since each new shape would be compiled anew."""
     training = {module: module.training for module in model.modules()}
+    compiled = any(module._compiled_call_impl is not None for module in training)
     model.eval()
     try:
-        yield
+        with torch.compiler.set_stance("force_eager") if compiled else nullcontext():
+            yield
     finally:
         for module, wanted in training.items():
             module.training = wanted
@@ -232,6 +242,9 @@ def explain(error: Exception, run: Path) -> Exception:
         return RunError(LOST_PEER)
     if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
         return RunError("a process that reads images was killed; the last checkpoint is as it was")
+    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        return RunError(f"train.compile: torch.compile failed ({reason}); train.compile false trains the same")
     if isinstance(error, OSError) and error.filename is None:  # as from write and fsync
         return RunError(f"{run} can't be written: {error}; the last checkpoint is as it was")
     return error

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable
 
 import torch
-from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from unit.config.base import Config, OptimConfig
 
@@ -52,5 +52,28 @@ def moving_average(network: nn.Module, decay: float) -> AveragedModel | None:
     """The exponential moving average of the network's weights; shared modules are shared in it too."""
     if decay == 0:
         return None
-    update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(network, multi_avg_fn=update).requires_grad_(False)
+    return MovingAverage(network, decay).requires_grad_(False)
+
+
+class MovingAverage(AveragedModel):
+    """w̄ ← decay · w̄ + (1 − decay) · w for each weight w, from the first update's weights on; buffers are copied.
+
+    AveragedModel's own update waits in each step for the count of updates, which it copies to a GPU.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        super().__init__(network)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """One more update, with the model's weights as they are now."""
+        ours: list[Tensor] = list(self.module.parameters())
+        theirs: list[Tensor] = list(model.parameters())
+        if self.n_averaged == 0:
+            torch._foreach_copy_(ours, theirs)
+        else:
+            torch._foreach_lerp_(ours, theirs, 1 - self.decay)
+        for mine, other in zip(self.module.buffers(), model.buffers(), strict=True):
+            mine.copy_(other)
+        self.n_averaged += 1
