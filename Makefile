@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := runs/toymaps
 MNIST ?= datasets/mnist
 
-.PHONY: demo test faults fingerprints check clean
+.PHONY: demo test faults fingerprints gpu check clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -39,6 +39,11 @@ faults: $(VENV)/ready datasets/toymaps
 # Do short trainings of every config end with the recorded weights? Minutes; see the head of the file.
 fingerprints: $(VENV)/ready datasets/toymaps
 	$(BIN)/python benchmarks/fingerprints.py --mnist $(MNIST)
+
+# On a machine with a CUDA GPU: its tests, the step's speed, exact resume, and maps at 256×256 with its score, in at most
+# 25 minutes; figures and table in runs/gpu. Without a GPU it says so in one line.
+gpu: $(VENV)/ready
+	$(BIN)/python benchmarks/gpu.py --minutes 25 --json runs/gpu/gpu.json
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .

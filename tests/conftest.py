@@ -12,9 +12,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 from accelerate.state import AcceleratorState
 
 from unit.data.toymaps import write_toymaps
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked `cuda` are skipped where there is no GPU."""
+    if item.get_closest_marker("cuda") is not None and not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
 
 
 class Said(NamedTuple):
