@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from unit.data.sets.fetch import checksum_fault, fetch, record_checksum
 from unit.data.sets.folders import remove_folder
 from unit.data.sets.layout import arrange, arrange_celeba, find
-from unit.data.sets.recipes import RECIPES, Recipe
+from unit.data.sets.recipes import MNIST_SIDE, RECIPES, Recipe
 from unit.data.sets.unpack import unpack
 from unit.data.sets.warn import warn
 from unit.data.toymaps import write_toymaps
@@ -45,6 +45,7 @@ def prepare(
     output: Path,
     source: Path | None = None,
     attribute: str | None = None,
+    crop: int | None = None,
     size: int = TOYMAPS["size"],
     train: int = TOYMAPS["train"],
     test: int = TOYMAPS["test"],
@@ -54,15 +55,16 @@ def prepare(
 
     The images come from `source`, a folder or an archive; without it they are downloaded, and the archive is kept in
     the folder `downloads` beside `output`. CelebA needs an `attribute`, such as Smiling, which the faces of domain b
-    have and those of domain a lack. The toy maps take `size` (side in pixels), `train` and `test` (images per domain)
-    and `seed`. Warnings go to stderr, each as one line.
+    have and those of domain a lack. Of digits, `crop` is the side of the center of MNIST's images that is kept
+    (mnist_usps: 20 pixels, the box that a digit was scaled to, since USPS's fill theirs). The toy maps take `size`
+    (side in pixels), `train` and `test` (images per domain) and `seed`. Warnings go to stderr, each as one line.
 
     Raises ValueError for a name, an option, an archive or an image that is no good, FileNotFoundError for a source that
     is missing or incomplete, FileExistsError for an output with something in it, ConnectionError if no mirror delivers,
     and other OSErrors as the system reports them.
     """
     options = {"size": size, "train": train, "test": test, "seed": seed}
-    _check_options(name, source=source, attribute=attribute, drawn=options != TOYMAPS)
+    _check_options(name, source=source, attribute=attribute, crop=crop, drawn=options != TOYMAPS)
     if source is not None and not source.exists():
         raise FileNotFoundError(f"no such folder or archive: {source}")
     target = output.resolve()
@@ -72,7 +74,7 @@ def prepare(
             write_toymaps(result, size=size, train=train, test=test, seed=seed, paired=name == "toymaps_paired")
         else:
             given = source or _download(RECIPES[name], target.parent / "downloads")
-            _build(RECIPES[name], given, result, attribute=attribute, downloaded=source is None)
+            _build(RECIPES[name], given, result, attribute=attribute, crop=crop, downloaded=source is None)
         counts = _count(result)
         if target.exists():  # empty; on Windows a folder cannot be renamed over another
             target.rmdir()
@@ -82,7 +84,7 @@ def prepare(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give `parser` one subcommand per data set, with the options that this set has; `run` takes what it parses."""
-    parser.set_defaults(source=None, attribute=None, **TOYMAPS)
+    parser.set_defaults(source=None, attribute=None, crop=None, **TOYMAPS)
     names = parser.add_subparsers(prog=parser.prog, dest="name", metavar="NAME", help="a data set", required=True)
     for name, recipe in RECIPES.items():
         about = f"{recipe.about}. Terms of use: {recipe.terms}."
@@ -97,6 +99,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         add("--source", type=Path, help="a folder or an archive that you have, instead of a download")
         if name == "celeba":
             add("--attribute", required=True, help="what the faces of domain b have, such as Smiling")
+        if recipe.digits is not None:
+            kept = f"side of the center of MNIST's {MNIST_SIDE}×{MNIST_SIDE} that is kept (default: {recipe.crop})"
+            add("--crop", type=_positive, help=kept)
 
 
 def run(args: argparse.Namespace) -> Prepared:
@@ -106,6 +111,7 @@ def run(args: argparse.Namespace) -> Prepared:
         output=args.output,
         source=args.source,
         attribute=args.attribute,
+        crop=args.crop,
         size=args.size,
         train=args.train,
         test=args.test,
@@ -120,7 +126,7 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _check_options(name: str, *, source: Path | None, attribute: str | None, drawn: bool) -> None:
+def _check_options(name: str, *, source: Path | None, attribute: str | None, crop: int | None, drawn: bool) -> None:
     """Raise ValueError for an unknown set, or for an option that this set does not have."""
     if name not in RECIPES:
         raise ValueError(f"no data set {name!r}; expected one of {', '.join(RECIPES)}")
@@ -130,6 +136,8 @@ def _check_options(name: str, *, source: Path | None, attribute: str | None, dra
         raise ValueError(f"size, train, test and seed are options of toymaps, not of {name}")
     if name == "celeba" and attribute is None:
         raise ValueError("attribute: celeba needs one, such as Smiling")
+    if crop is not None and (RECIPES[name].digits is None or not 1 <= crop <= MNIST_SIDE):
+        raise ValueError(f"crop: expected 1 to {MNIST_SIDE}, for digits alone, got {crop} for {name}")
     if name != "celeba" and attribute is not None:
         raise ValueError(f"attribute: only celeba has attributes, got {attribute!r} for {name}")
 
@@ -163,7 +171,9 @@ def _staging(target: Path) -> Iterator[Path]:
         lock.release()
 
 
-def _build(recipe: Recipe, source: Path, result: Path, *, attribute: str | None, downloaded: bool) -> None:
+def _build(
+    recipe: Recipe, source: Path, result: Path, *, attribute: str | None, crop: int | None, downloaded: bool
+) -> None:
     """Build `result` from a folder or an archive; an archive that was downloaded and is damaged is deleted."""
     archived = not source.is_dir()
     root = result.with_name("unpacked") if archived else source
@@ -177,6 +187,10 @@ def _build(recipe: Recipe, source: Path, result: Path, *, attribute: str | None,
     if attribute is not None:
         _check_files(recipe, root)
         arrange_celeba(root, result, attribute=attribute, scratch=result.with_name("faces"), move=archived)
+    elif recipe.digits is not None:
+        from unit.data.sets.digits import arrange_digits  # which needs torch
+
+        arrange_digits(root, result, recipe.digits, crop=crop or recipe.crop)
     else:
         arrange(root, result, side_a=recipe.side_a, move=archived)
     _check_counts(recipe, result, strict=downloaded)
@@ -206,7 +220,7 @@ def _check_files(recipe: Recipe, root: Path) -> None:
 
 def _count(result: Path) -> dict[str, int]:
     """The number of images in each folder."""
-    return {folder.name: len(list(folder.iterdir())) for folder in sorted(result.iterdir())}
+    return {folder.name: sum(len(files) for _, _, files in os.walk(folder)) for folder in sorted(result.iterdir())}
 
 
 def _check_counts(recipe: Recipe, result: Path, *, strict: bool) -> None:

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+DigitsName = Literal["mnist", "usps", "svhn"]
+MNIST_SIDE = 28
+
 PIX2PIX = (
     "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets",
     "https://people.eecs.berkeley.edu/~tinghuiz/projects/pix2pix/datasets",
@@ -25,7 +28,9 @@ class Recipe:
 
     `mirrors` are the URLs of `archive`, tried in turn; without mirrors, `by_hand` says what to download. `counts` are
     the numbers of images expected in a folder of the result (`trainA`) or in a split (`train`: A and B together).
-    `checksums` maps file names to `ALGORITHM:HEX`. `side_a` is the half of a side-by-side pair that is A.
+    `checksums` maps file names to `ALGORITHM:HEX`. `side_a` is the half of a side-by-side pair that is A. `digits` are
+    the two sets of handwritten or printed digits that A and B are, and `crop` is the side of the center of MNIST's
+    images that is kept, in pixels.
     """
 
     about: str
@@ -36,6 +41,8 @@ class Recipe:
     counts: Mapping[str, int] = field(default_factory=dict)
     checksums: Mapping[str, str] = field(default_factory=dict)
     side_a: Literal["left", "right"] = "left"
+    digits: tuple[DigitsName, DigitsName] | None = None
+    crop: int = MNIST_SIDE
 
 
 def _at(hosts: tuple[str, ...], archive: str) -> tuple[str, ...]:
@@ -140,6 +147,24 @@ RECIPES: Mapping[str, Recipe] = {
             "list_attr_celeba.txt": "md5:75e246fa4810816ffd6ee81facbd244c",
             "list_eval_partition.txt": "md5:d32c9cbf5e040fd4025c592c306e6668",
         },
+    ),
+    "mnist_usps": Recipe(
+        about="A: MNIST, B: USPS, a folder for each digit",
+        terms="public research data",
+        by_hand="put MNIST's four files and usps.h5 (HDF5: train and test, each with data and target) into one folder",
+        counts={"trainA": 60000, "trainB": 7291, "testA": 10000, "testB": 2007},
+        digits=("mnist", "usps"),
+        crop=20,  # the box that a digit was scaled to, since one of USPS fills its 16 × 16
+    ),
+    "svhn_mnist": Recipe(
+        about="A: house numbers, B: MNIST, a folder for each digit",
+        terms="SVHN: non-commercial use; MNIST: public research data",
+        by_hand=(
+            "put train_32x32.mat and test_32x32.mat from http://ufldl.stanford.edu/housenumbers and MNIST's four files "
+            "into one folder"
+        ),
+        counts={"trainA": 73257, "trainB": 60000, "testA": 26032, "testB": 10000},
+        digits=("svhn", "mnist"),
     ),
     "toymaps": Recipe(
         about="A: aerial photos, B: street maps of invented towns, drawn by unit",
