@@ -70,6 +70,8 @@ class UnitModelConfig:
     scenes: 0.5)"""
     init: Init = "normal"
     """weights from N(0, 0.02²), Kaiming's, or Xavier's normal distribution times 0.02"""
+    same_start: bool = False
+    """both domains' own layers begin with the same weights"""
 
     def __post_init__(self) -> None:
         within("model.width", self.width, 1, 4096)
@@ -109,6 +111,11 @@ class UnitTranslatorConfig:
 
     images: TranslatedImages = field(default_factory=TranslatedImages)
     model: UnitModelConfig = field(default_factory=UnitModelConfig)
+
+    def __post_init__(self) -> None:
+        a, b = self.images.channels_a, self.images.channels_b
+        if self.model.same_start and a != b:
+            raise ConfigError(f"model.same_start: expected false for domains of {a} and {b} channels, got true")
 
 
 class Noise(NamedTuple):
@@ -204,6 +211,8 @@ class UnitTranslator(ImageTranslator, name="unit"):
         self.a = vae(config.images.channels_a)
         self.b = vae(config.images.channels_b)
         initialize(self, model.init)
+        if model.same_start:
+            self.b.load_state_dict(self.a.state_dict())
 
     @property
     def stride(self) -> int:
