@@ -4,9 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from adaptation_toys import write_classes
 from digit_toys import METHODS, options, write_mnist
 from group import Job
-from sibling_toys import SIBLINGS, sibling_options
+from sibling_toys import ADAPTED, SIBLINGS, sibling_options
 
 from unit.data.toymaps import write_toymaps
 
@@ -35,14 +36,15 @@ def arguments_below(root: Path) -> Arguments:
             for path in sorted((root / label / f"train{domain}").iterdir())[count:]:
                 path.unlink()
     write_toymaps(root / "pairs", size=24, train=7, test=1, paired=True)
+    write_classes(root / "classes")
     mnist = write_mnist(root / "mnist")
 
     def answer(name: str, *more: str, steps: int = 20, data: str = "uneven") -> list[str]:
         keys: dict[str, Any] = {
             "train.steps": steps, "train.log_every": 1, "train.sample_every": 1000, "train.checkpoint_every": 1000,
         }  # fmt: skip
-        if name in SIBLINGS:
-            place = root / ("pairs" if name == "pix2pix" else data)
+        if name in SIBLINGS | ADAPTED:
+            place = root / ("pairs" if name == "pix2pix" else "classes" if name in ADAPTED else data)
             start = sibling_options(name, place, train__batch_size=8)
         elif name not in UNIT:
             labeled = {"data__labeled_batch": 8} if "data.labeled_batch" in METHODS[name] else {}

@@ -26,6 +26,39 @@ SIBLINGS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 """By a name of the tests' own."""
+ADAPTED: dict[str, dict[str, Any]] = {
+    "adaptation": {
+        "method": "adaptation",
+        "data.warp": 0.1,
+        "data.invert": 0.5,
+        "model.blocks": 2,
+        "model.dropout": 0.5,
+        "discriminator.layers": 2,
+        "discriminator.shared_layers": 1,
+        "discriminator.dropout": 0.5,
+        "loss.classify_translated": 1,
+        "loss.cycle": 1,
+    },
+    "adaptation b": {
+        "method": "adaptation",
+        "data.source": "b",
+        "model.blocks": 1,
+        "model.same_start": "true",
+        "discriminator.layers": 2,
+        "discriminator.shared_layers": 2,
+        "loss.own_logits": "false",
+    },
+    "adaptation alone": {
+        "method": "adaptation",
+        "discriminator.layers": 2,
+        "discriminator.shared_layers": 2,
+        "loss.gan": 0,
+        "loss.kl": 0,
+        "loss.reconstruction": 0,
+        "loss.features": 0,
+    },
+}
+"""Domain adaptation, whose images lie in folders of classes."""
 
 
 def sibling_options(name: str, root: Path, **more: Any) -> list[str]:
@@ -36,7 +69,7 @@ def sibling_options(name: str, root: Path, **more: Any) -> list[str]:
         "train.log_every": 1, "train.sample_every": 2, "train.checkpoint_every": 2, "train.precision": "fp32",
         "run.tracker": "none",
     }  # fmt: skip
-    keys |= SIBLINGS[name] | {key.replace("__", "."): value for key, value in more.items()}
+    keys |= (SIBLINGS | ADAPTED)[name] | {key.replace("__", "."): value for key, value in more.items()}
     if keys["method"] != "discogan":
         keys |= {"discriminator.width": 4}
     return [part for key, value in keys.items() for part in (f"--{key}", str(value))]

@@ -12,7 +12,7 @@ import pytest
 from unit import config as configuration
 from unit.cli.arguments import parse_config
 from unit.config import ConfigError, OptimConfig, RunConfig, TrainConfig, config_names, differences, schema, to_yaml
-from unit.config.data import ImagesConfig, LabeledImagesConfig, TwoDomainsConfig
+from unit.config.data import ImagesConfig, LabeledDomainConfig, LabeledImagesConfig, TwoDomainsConfig
 from unit.config.schema import flat
 from unit.methods import METHODS, find_method
 from unit.methods.unit import LossConfig, UnitConfig
@@ -230,6 +230,7 @@ FREE_OF = {
     ImagesConfig: FREE | {"data.root", "data.download"},
 }
 FREE_OF[LabeledImagesConfig] = FREE_OF[ImagesConfig]
+FREE_OF[LabeledDomainConfig] = FREE_OF[TwoDomainsConfig]
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -27,7 +27,7 @@ OF_METHODS = {
     "aae": JUDGED, "wae": JUDGED, "vae_gan": JUDGED, "aae_supervised": ALL,
     "aae_semi": {"error", "reconstruction"}, "aae_cluster": {"clusters", "reconstruction"},
 }  # fmt: skip
-OF_TRANSLATORS = {"maps", "classifier", "round_trip", "pairing"}
+OF_TRANSLATORS = {"maps", "classifier", "round_trip", "pairing", "adaptation"}
 
 
 @pytest.mark.parametrize("name", METHODS)

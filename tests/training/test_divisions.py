@@ -13,7 +13,7 @@ from digit_toys import METHODS, assert_close, logged_by
 from divided import UNIT, Arguments, arguments_below, diary_of
 from group import Images, Job, diary, train_in_group
 from run_files import assert_same, newest
-from sibling_toys import SIBLINGS
+from sibling_toys import ADAPTED, SIBLINGS
 
 SOME = ["unit", "unit adversarial", "cyclegan", "discogan", "vae denoising", "aae_semi"]
 """Of each kind of step one."""
@@ -25,6 +25,7 @@ SHORT = [
     "cyclegan shared",
     "cut",
     "fastcut",
+    *ADAPTED,
     "m1",
     "m2",
     "m1m2",
@@ -200,7 +201,7 @@ def test_two_processes_give_the_same_training(name: str, some: Path) -> None:
 @pytest.mark.slow
 def test_every_method_in_any_division(arguments: Arguments, tmp_path: Path) -> None:
     names, divisions = (
-        [*UNIT, *SIBLINGS, *METHODS],
+        [*UNIT, *SIBLINGS, *ADAPTED, *METHODS],
         [ACCUMULATED, TWO, TWO_ACCUMULATED, FOUR],
     )
     train_divided(names, [WHOLE, *divisions], arguments, tmp_path)

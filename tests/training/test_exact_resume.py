@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 import torch
+from adaptation_toys import write_classes
 from conftest import Command, Tiny
 from digit_toys import METHODS, options, write_mnist
 from run_files import Killed, saved_steps, without_flushing
-from sibling_toys import SIBLINGS, sibling_options
+from sibling_toys import ADAPTED, SIBLINGS, sibling_options
 
 from unit import draws, weights
 from unit.data.batches import Shard
@@ -38,11 +39,14 @@ Arguments = Callable[..., list[str]]
 def arguments(tiny: Tiny, toys: Path, pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Arguments:
     """`arguments(name, output)`: a training of 4 steps with a checkpoint at 2 and at 4."""
     mnist = write_mnist(tmp_path_factory.mktemp("digits") / "mnist")
+    classes = write_classes(tmp_path_factory.mktemp("classes"))
 
     def of(name: str, output: Path) -> list[str]:
         schedule = ["--optim.schedule", "cosine", "--optim.warmup", "1"]
         if name in UNIT:
             return [*tiny(output, *UNIT[name]), *schedule]
+        if name in ADAPTED:
+            return [*sibling_options(name, classes, run__output=output), *schedule]
         if name.removesuffix(" accumulated") in SIBLINGS:
             more = {"train__accumulation": 2} if name.endswith("accumulated") else {}
             data = pairs if name.startswith("pix2pix") else toys
@@ -72,7 +76,7 @@ def kill_after(monkeypatch: pytest.MonkeyPatch, *, step: int, phase: int) -> lis
     return taken
 
 
-@pytest.mark.parametrize("name", [*UNIT, *SIBLINGS, "unit mixed accumulated", *METHODS])
+@pytest.mark.parametrize("name", [*UNIT, *SIBLINGS, *ADAPTED, "unit mixed accumulated", *METHODS])
 def test_killed_between_any_two_optimizer_steps_it_ends_as_the_unbroken_one(
     name: str, arguments: Arguments, run_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

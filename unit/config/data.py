@@ -57,6 +57,24 @@ class TwoDomainsConfig:
         return self.channels if self.channels_b is None else self.channels_b
 
 
+@dataclass(frozen=True)
+class LabeledDomainConfig(TwoDomainsConfig):
+    """Two domains of images, of which one has labels."""
+
+    source: Literal["a", "b"] = "a"
+    """the domain whose images have labels, each in a folder of its class (trainA/7/…); the other's are not looked at"""
+    warp: float = 0.0
+    """strength of random turns, shears, stretches and shifts: the standard deviation of angle (in radians) and shear;
+    black comes in from outside (0: none)"""
+    invert: float = 0.0
+    """share of the images, of both domains, that are shown as negatives"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        within("data.warp", self.warp, 0, 1)
+        within("data.invert", self.invert, 0, 1)
+
+
 SIZES = {"mnist": 28, "usps": 16, "folder": 32}
 """The sides of images, in pixels, where data.size is null."""
 

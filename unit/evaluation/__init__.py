@@ -13,6 +13,7 @@ METRICS: dict[str, "str | Metric"] = {
     "maps": "unit.evaluation.maps:METRIC",
     "classifier": "unit.evaluation.classifier:METRIC",
     "round_trip": "unit.evaluation.round_trip:METRIC",
+    "adaptation": "unit.evaluation.adaptation:METRIC",
     "pairing": "unit.evaluation.pairing:METRIC",
     "bound": "unit.evaluation.bound:METRIC",
     "error": "unit.evaluation.error:METRIC",

@@ -17,6 +17,7 @@ METHODS: dict[str, "str | type[Method[Any]]"] = {
     "discogan": "unit.methods.discogan:DiscoGAN",
     "cut": "unit.methods.cut:CUT",
     "pix2pix": "unit.methods.pix2pix:Pix2Pix",
+    "adaptation": "unit.methods.adaptation:Adaptation",
     "vae": "unit.methods.autoencoders.vae:VAE",
     "ae": "unit.methods.autoencoders.ae:AE",
     "cvae": "unit.methods.autoencoders.cvae:CVAE",

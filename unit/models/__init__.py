@@ -12,6 +12,7 @@ MODELS: dict[str, "str | type[Model]"] = {
     "unet": "unit.models.one_way:UNetTranslator",
     "resnet": "unit.models.one_way:ResnetTranslator",
     "discogan": "unit.models.discogan:DiscoTranslator",
+    "adaptation": "unit.models.adaptation:AdaptedTranslator",
     "autoencoder": "unit.models.autoencoder:ImageAutoencoder",
     "categorical": "unit.models.categorical:CategoricalAutoencoder",
     "m1": "unit.models.m1:M1Model",
