@@ -50,7 +50,10 @@ def desk(toys: Path, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return tmp_path
 
 
-PUBLIC = [unit.encode, unit.evaluate, unit.load, unit.sample, unit.train, unit.translate, Translator.__call__]
+PUBLIC = [
+    unit.encode, unit.evaluate, unit.load, unit.sample, unit.train, unit.translate, unit.write_report,
+    Translator.__call__,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("function", PUBLIC)
@@ -65,7 +68,7 @@ def test_the_examples_of_the_public_functions(desk: Path, function: Callable[...
 
 
 def test_every_public_name_is_among_them() -> None:
-    assert unit.__all__ == ["encode", "evaluate", "load", "sample", "train", "translate"]
+    assert unit.__all__ == ["encode", "evaluate", "load", "sample", "train", "translate", "write_report"]
 
 
 def test_the_python_of_the_readme(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from waiting import HANGS
 import unit
 
 ROOT = Path(__file__).resolve().parent.parent
+PAGES = (".html", ".css", ".js")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,9 @@ def test_the_wheel_holds_unit_alone(wheel: Path, unpacked: Path) -> None:
     assert {name.split("/")[0] for name in names} == {"unit", info(unpacked).name}
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "unit").rglob("*.py")}
     configs = {f"unit/configs/{path.name}" for path in (ROOT / "configs").glob("*.yaml")}
-    assert {name for name in names if name.startswith("unit/")} == modules | configs | {"unit/py.typed"}
+    pages = {p.relative_to(ROOT).as_posix() for p in (ROOT / "unit" / "report").rglob("*.*") if p.suffix in PAGES}
+    assert {name for name in names if name.startswith("unit/")} == modules | configs | pages | {"unit/py.typed"}
+    assert "unit/report/templates/report.html" in names and "unit/report/assets/report.js" in names
     assert "unit/data/sets/recipes.py" in names and "unit/configs/toymaps.yaml" in names
     assert f"{info(unpacked).name}/licenses/LICENSE" in names
 
@@ -135,6 +138,8 @@ def test_the_unpacked_wheel_works_in_an_empty_folder(unpacked: Path, tmp_path: P
     assert "2 images translated" in said and len(list((tmp_path / "out").iterdir())) == 2
     said = run("evaluate", "--model", "runs/toymaps", "--metrics", "maps,round_trip")
     assert "map accuracy" in said
+    said = run("report", "runs/toymaps", "--evaluate", "no")
+    assert (tmp_path / "runs" / "toymaps" / "report" / "assets" / "report.css").is_file(), said
     figures = json.loads((tmp_path / "runs" / "toymaps" / "evaluation.json").read_text())
     assert figures.keys() == {"maps", "round_trip"}
     assert {path.name for path in tmp_path.iterdir()} == {"datasets", "runs", "out"}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from unit.registry import look_up
 
 __version__ = "0.2.0"
-__all__ = ["encode", "evaluate", "load", "sample", "train", "translate"]
+__all__ = ["encode", "evaluate", "load", "sample", "train", "translate", "write_report"]
 
 if TYPE_CHECKING:
     from unit.api import train
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from unit.inference.folder import translate
     from unit.inference.samples import sample
     from unit.inference.translator import load
+    from unit.report.report import write_report
 
 _PUBLIC = {
     "encode": "unit.inference.codes:encode",
@@ -22,6 +23,7 @@ _PUBLIC = {
     "sample": "unit.inference.samples:sample",
     "train": "unit.api:train",
     "translate": "unit.inference.folder:translate",
+    "write_report": "unit.report.report:write_report",
 }
 
 

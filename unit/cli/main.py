@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "encode": ("unit.cli.encode:encode", "the codes of a folder of images, as an array"),
     "evaluate": ("unit.cli.evaluate:evaluate", "a model's figures on images that it has not seen"),
     "plot": ("unit.cli.plot:plot", "a model's pictures"),
+    "report": ("unit.cli.report:report", "a run's report: images, figures and curves as a page that can be sent"),
     "config": ("unit.cli.config:config", "list the configs that come with unit, or show one"),
     "prove-resume": ("unit.cli.prove_resume:prove_resume", "prove that a training resumes exactly"),
 }
