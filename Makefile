@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := runs/toymaps
 MNIST ?= datasets/mnist
 
-.PHONY: demo test faults fingerprints gpu check clean
+.PHONY: demo test chromium browser faults fingerprints gpu check clean
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +29,18 @@ demo: $(VENV)/ready datasets/toymaps
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
+
+# Reports in a headless Chromium: what is on the path or named by CHROMIUM, else Debian's, which takes root to install.
+browser: $(VENV)/ready chromium
+	$(BIN)/python -m pytest -m browser tests/report
+
+chromium:
+	@for name in "$(CHROMIUM)" chromium chromium-browser google-chrome; do \
+	  command -v "$$name" >/dev/null 2>&1 && exit 0; done; \
+	command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && \
+	  { apt-get install -y --no-install-recommends chromium || \
+	    { apt-get update && apt-get install -y --no-install-recommends chromium; }; } >/dev/null 2>&1 && exit 0; \
+	echo "no Chromium: install one (Debian: apt-get install chromium), or set CHROMIUM to its path"; exit 1
 
 # The whole proof of docs/reliability.md, in under 30 minutes on two cores.
 faults: $(VENV)/ready datasets/toymaps
