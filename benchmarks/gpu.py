@@ -43,8 +43,7 @@ TOY = [
 BF16 = "bf16+channels-last"
 STEPS = [  # batch sizes and variants, in order of worth
     ("1", f"{BF16},fp32,tf32,bf16,{BF16}+benchmark,{BF16}+compile"),
-    ("8", f"{BF16},fp32,tf32,bf16,{BF16}+benchmark"),
-    ("4", BF16),
+    ("8,4", f"{BF16},fp32,tf32,bf16"),
     ("8", f"{BF16}+compile"),
 ]
 
@@ -87,7 +86,7 @@ class Report:
         environment = os.environ | {"PYTHONUNBUFFERED": "1"}
         environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         if self.toy:
-            environment |= {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
+            environment |= {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(
             list(command), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             errors="replace", start_new_session=True,
@@ -152,18 +151,18 @@ def prepare(report: Report, source: str | None) -> Path:
     return root
 
 
-def take_few(root: Path, target: Path) -> Path:
-    """A folder of the first images of each of the data's folders."""
-    for name in ("trainA", "trainB"):
+def take_few(root: Path, target: Path, names: Sequence[str], count: int) -> Path:
+    """A folder of the first images of these of the data's folders."""
+    for name in names:
         (target / name).mkdir(parents=True, exist_ok=True)
-        for path in sorted((root / name).iterdir())[:FEW]:
+        for path in sorted((root / name).iterdir())[:count]:
             shutil.copy(path, target / name)
     return target
 
 
 def prove_resume(report: Report, root: Path) -> None:
     """Two kills in a short training of maps, and its end compared with an unbroken one's, bit for bit."""
-    few = take_few(root, report.folder / "few")
+    few = take_few(root, report.folder / "few", ("trainA", "trainB"), FEW)
     more = [*TOY, "--kills", "1", "--steps", "2", "--every", "1"] if report.toy else [
         "--kills", "2", "--steps", "6", "--every", "2"
     ]  # fmt: skip
@@ -212,7 +211,7 @@ def worth_compiling(report: Report) -> bool:
     return plain is not None and compiled is not None and compiled < 0.9 * plain
 
 
-def train_maps(report: Report, root: Path) -> None:
+def train_maps(report: Report, root: Path, tested: int | None) -> None:
     """Train maps for the time that is left, stop it, and evaluate what it has come to."""
     for compiled in [True, False] if worth_compiling(report) else [False]:
         run, never = report.folder / f"maps{'-compiled' * compiled}", str(10**9)
@@ -228,8 +227,9 @@ def train_maps(report: Report, root: Path) -> None:
             "--train.compile", str(compiled).lower(), *(TOY if report.toy else []),
         )  # fmt: skip
         code, lines = report.run("maps-train", command, limit=seconds, gently=GRACE)
+        headline = [line for line in lines if "parameters in" in line]
         report.put(
-            "maps", code=code, compiled=compiled, seconds=round(time.monotonic() - begun, 1), headline=lines[:1],
+            "maps", code=code, compiled=compiled, seconds=round(time.monotonic() - begun, 1), headline=headline,
             **training_figures(run),
         )  # fmt: skip
         if code in (0, 128 + signal.SIGTERM):
@@ -238,11 +238,19 @@ def train_maps(report: Report, root: Path) -> None:
         report.put("maps", error=" ".join(lines[-1:]) or "there is no checkpoint to evaluate")
         return
     grid = report.path.with_name("maps.png")
-    command = unit("evaluate", "--model", str(run), "--metrics", "maps,round_trip", "--data.root", str(root))
+    seen = root if tested is None else take_few(root, report.folder / "tested", ("testA", "testB"), tested)
+    command = unit("evaluate", "--model", str(run), "--metrics", "maps,round_trip", "--data.root", str(seen))
     code, lines = report.run("maps-evaluate", [*command, "--grid", str(grid)], limit=report.left)
     found = sorted(run.rglob("evaluation*.json"))
-    figures = json.loads(found[-1].read_text()) if found else None
+    figures = without_images(json.loads(found[-1].read_text())) if found else None
     report.put("maps", evaluated=code, figures=figures, table=[line for line in lines if line.strip()][-40:])
+
+
+def without_images(figures: Any) -> Any:
+    """The same without the values of single images."""
+    if not isinstance(figures, dict):
+        return figures
+    return {key: without_images(value) for key, value in figures.items() if key != "images"}
 
 
 def training_figures(run: Path) -> dict[str, Any]:
@@ -304,6 +312,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=ROOT / "runs" / "gpu" / "gpu.json", help="the figures' file")
     parser.add_argument("--folder", type=Path, help="of runs and logs, which grow to 2 GB (default: the JSON's)")
     parser.add_argument("--source", help="maps as published, where datasets/maps is not there yet")
+    parser.add_argument("--test", type=int, metavar="N", help="evaluate on the first N test images (default: all)")
     parser.add_argument("--parts", default=",".join(PARTS), help="which, separated by commas")
     parser.add_argument("--toy", action="store_true", help="rehearse on the CPU, with small networks and images")
     options = parser.parse_args()
@@ -327,9 +336,9 @@ def main() -> int:
         if tests is not None:
             tests.result()
     if "step" in parts:
-        time_steps(report, 0.5 if "maps" in parts else 1.0)
+        time_steps(report, 0.45 if "maps" in parts else 1.0)
     if "maps" in parts:
-        train_maps(report, root)
+        train_maps(report, root, options.test)
     report.put("machine", seconds=round(60 * options.minutes - report.left, 1))
     print(table(report.figures))
     fine = [report.figures.get("tests", {}).get("code", 0) == 0, report.figures.get("resume", {}).get("exact", True)]
