@@ -136,7 +136,7 @@ def test_a_training_is_run_resumed_and_used(tiny: Tiny, tmp_path: Path) -> None:
     steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert steps == [1, 2, 3, 4, 5, 6]
     assert len(list((tmp_path / "out").glob("*.png"))) == 2
-    assert json.loads((run / "evaluation.json").read_text()).keys() == {"round_trip", "pairing"}
+    assert json.loads((run / "evaluation.json").read_text()).keys() == {"round_trip", "pairing", "last_iterate"}
     newest = [folder / "checkpoints" / "step-00000004" / "manifest.json" for folder in (run, tmp_path / "from disk")]
     in_memory, from_files = (json.loads(path.read_text())["files"]["model.safetensors"] for path in newest)
     assert in_memory == from_files

@@ -141,5 +141,5 @@ def test_the_unpacked_wheel_works_in_an_empty_folder(unpacked: Path, tmp_path: P
     said = run("report", "runs/toymaps", "--evaluate", "no")
     assert (tmp_path / "runs" / "toymaps" / "report" / "assets" / "report.css").is_file(), said
     figures = json.loads((tmp_path / "runs" / "toymaps" / "evaluation.json").read_text())
-    assert figures.keys() == {"maps", "round_trip"}
+    assert figures.keys() == {"maps", "round_trip", "last_iterate"}
     assert {path.name for path in tmp_path.iterdir()} == {"datasets", "runs", "out"}

@@ -78,7 +78,7 @@ def test_it_needs_both_training_folders(dark_and_bright: Path, tmp_path: Path) -
         shutil.copytree(dark_and_bright / name, tmp_path / name)
     with pytest.raises(ValueError, match=r"classifier has no figures here: .* has no trainA$"):
         measure(set_of(Keeper(1), tmp_path), ["classifier"])
-    assert measure(set_of(Keeper(1), tmp_path)).keys() == {"round_trip"}  # the others go on without it
+    assert "round_trip" in measure(set_of(Keeper(1), tmp_path))  # the others go on without it
 
 
 def test_domains_that_differ_in_their_channels_are_told_apart_at_once(dark_and_bright: Path) -> None:

@@ -27,7 +27,10 @@ OF_METHODS = {
     "aae": JUDGED, "wae": JUDGED, "vae_gan": JUDGED, "aae_supervised": ALL,
     "aae_semi": {"error", "reconstruction"}, "aae_cluster": {"clusters", "reconstruction"},
 }  # fmt: skip
-OF_TRANSLATORS = {"maps", "classifier", "round_trip", "pairing", "adaptation"}
+OF_TRANSLATORS = {
+    "maps", "psnr", "ssim", "lpips", "kid_efficientnet", "kid", "fid", "classifier", "round_trip", "pairing",
+    "adaptation",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", METHODS)

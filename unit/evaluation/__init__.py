@@ -11,6 +11,12 @@ if TYPE_CHECKING:
 
 METRICS: dict[str, "str | Metric"] = {
     "maps": "unit.evaluation.maps:METRIC",
+    "psnr": "unit.evaluation.psnr:METRIC",
+    "ssim": "unit.evaluation.ssim:METRIC",
+    "lpips": "unit.evaluation.lpips:METRIC",
+    "kid_efficientnet": "unit.evaluation.kid:EFFICIENTNET",
+    "kid": "unit.evaluation.kid:INCEPTION",
+    "fid": "unit.evaluation.fid:METRIC",
     "classifier": "unit.evaluation.classifier:METRIC",
     "round_trip": "unit.evaluation.round_trip:METRIC",
     "adaptation": "unit.evaluation.adaptation:METRIC",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from unit import weights
+from unit import weights as files
 from unit.config.base import ConfigError
 from unit.config.data import ImagesConfig, TwoDomainsConfig
 from unit.config.files import load
@@ -27,6 +27,8 @@ def evaluate(
     resize: Resize = None,
     split: Split | None = None,
     seed: int = 0,
+    weights: str | Path | None = None,
+    subset: int = 50,
 ) -> dict[str, Figures]:
     """A model's figures on images that it has not seen; they are written to its evaluation.json, too.
 
@@ -40,6 +42,9 @@ def evaluate(
         split: of an autoencoder: the test images, or the training images that data.held_out set aside; by default the
             first of these that there are.
         seed: of whatever a metric draws.
+        weights: the folder of published weights that LPIPS, FID and KID need; by default that of torch's hub, into
+            which they are fetched.
+        subset: how many images KID's subsets have.
 
     Returns:
         The figures by metric.
@@ -53,7 +58,7 @@ def evaluate(
         >>> list(figures.rows)
         ['a2b2a', 'b2a2b']
     """
-    images = open_set(Path(model), root=root, resize=resize, split=split, seed=seed)
+    images = open_set(Path(model), root=root, resize=resize, split=split, seed=seed, weights=weights, subset=subset)
     return measure_and_write(Path(model), images, metrics).figures
 
 
@@ -98,14 +103,14 @@ def measure_and_write(folder: Path, images: EvaluationSet, metrics: Sequence[str
 def unfinished(folder: Path) -> str:
     """That a run has not ended yet, or nothing; nothing is said of a checkpoint that is named itself."""
     try:
-        state = weights.read_json(folder / "run.json")
+        state = files.read_json(folder / "run.json")
         status, step = str(state["status"]), int(state["step"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
     if status == "finished":
         return ""
-    newest = weights.list_checkpoints(folder)
-    at = weights.step_of(newest[-1]) if newest else step
+    newest = files.list_checkpoints(folder)
+    at = files.step_of(newest[-1]) if newest else step
     steps = load(folder / "config.yaml").train.steps
     return f"{folder} has not finished ({status}): these are the figures of step {at} of {steps}"
 
@@ -114,14 +119,20 @@ def measure(images: EvaluationSet, metrics: Sequence[str] | None = None) -> dict
     """The figures of these metrics, or of all that apply; raises ValueError for one that is unknown or does not."""
     chosen = {name: find_metric(name) for name in (METRICS if metrics is None else metrics)}
     results: dict[str, Figures] = {}
+    has_model = not isinstance(images, TranslationSet) or images.has_model
     for name, metric in chosen.items():
-        reason = metric.applies(images)
+        if metrics is None and metric.by_name:
+            continue
+        reason = (
+            metric.applies(images) if has_model or metric.folders else "it is of a model, and these are two folders"
+        )
         if not reason:
             results[name] = metric.measure(images)
         elif metrics is not None:
             raise ValueError(f"metric {name} has no figures here: {reason}")
     if not results:
-        raise ValueError(f"no metric applies to a model {images.model.name} and this data")
+        what = f"a model {images.model.name} and this data" if has_model else "these two folders"
+        raise ValueError(f"no metric applies to {what}")
     return results
 
 
@@ -133,7 +144,7 @@ def find_metric(name: str) -> Metric:
 
 def run_of(model: Path) -> Path:
     """The folder of the run that a model or a checkpoint belongs to."""
-    return model.parent.parent if weights.is_step_folder(model) else model
+    return model.parent.parent if files.is_step_folder(model) else model
 
 
 def open_set(
@@ -144,6 +155,8 @@ def open_set(
     split: Split | None = None,
     seed: int = 0,
     unseen: bool = True,
+    weights: str | Path | None = None,
+    subset: int = 50,
 ) -> EvaluationSet:
     """The model and the images that it is evaluated on; raises what `evaluate` does. Where there are no others,
     `unseen` refuses those that it was trained on."""
@@ -151,7 +164,8 @@ def open_set(
     run = run_of(folder)
     if isinstance(model, ImageTranslator):
         place = translator_root(run) if root is None else Path(root)
-        return TranslationSet(model, place, resize=resize, seed=seed, run=run)
+        published = None if weights is None else Path(weights)
+        return TranslationSet(model, place, resize=resize, seed=seed, run=run, weights=published, subset=subset)
     data = images_config(model, run, root)
     if split is None:
         there = list_splits(data)
@@ -191,7 +205,7 @@ def write(model: Path, results: Results) -> None:
     known: dict[str, Any] = {}
     if path.is_file():
         try:
-            known = weights.read_json(path)
+            known = files.read_json(path)
         except (OSError, ValueError):
             known = {}
     known = known if isinstance(known, dict) else {}

@@ -71,8 +71,12 @@ def _finite(value: Any) -> Any:
 @dataclass(frozen=True)
 class Metric:
     """`measure` gives the figures of a set; `applies` says why it has none of this set, or nothing. `better` says
-    which of two values is the better one, where that can be said of all its columns."""
+    which of two values is the better one, where that can be said of all its columns. One that is `by_name` is measured
+    where it is asked for, and not among all that apply: it may fetch weights. `folders` says that it has figures of
+    two folders without a model, too."""
 
     measure: Callable[[Any], Figures]
     applies: "Callable[[EvaluationSet], str]"
     better: Literal["higher", "lower"] | None = None
+    by_name: bool = False
+    folders: bool = False

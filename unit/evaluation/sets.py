@@ -31,17 +31,33 @@ class TranslationSet:
         resize: scale images to this shorter side; by default as the model's training did; "keep" keeps their sizes.
         seed: of whatever a metric draws.
         run: the model's run, if it is one's.
+        weights: the folder of published weights that metrics need, by default that of torch's hub.
+        subset: how many images KID's subsets have.
 
     `scaled` are the files that were scaled as they were loaded. Images are uint8 (C, H, W), in the order of their
     names; they lie in temporary files, so that any number of them can be evaluated. Raises FileNotFoundError or
     ValueError where a folder is missing or empty.
     """
 
+    has_model = True
+    """Whether its translations are a model's."""
+
     def __init__(
-        self, model: ImageTranslator, root: Path, *, resize: Resize = None, seed: int = 0, run: Path | None = None
+        self,
+        model: ImageTranslator,
+        root: Path,
+        *,
+        resize: Resize = None,
+        seed: int = 0,
+        run: Path | None = None,
+        weights: Path | None = None,
+        subset: int = 50,
     ) -> None:
+        if subset < 2:
+            raise ValueError(f"subset: expected at least 2 images, got {subset}")
         self.model, self.translator = model, Translator(model)
         self.root, self.seed, self.run = root.expanduser(), seed, run
+        self.weights, self.subset = weights, subset
         self.resize = model.shorter_side(resize)
         self.scaled: set[Path] = set()
         self.kept: dict[str, Any] = {}
@@ -59,16 +75,24 @@ class TranslationSet:
         other._translated, other._round_trips = {}, {}
         return other
 
+    def folder(self, name: str) -> Path:
+        """Where testA, testB, trainA or trainB lies."""
+        return self.root / name
+
+    def label(self, name: str) -> str:
+        """What it is called where an error names it."""
+        return name
+
     def paths(self, folder: str) -> list[Path]:
         """The images of root/folder; raises ValueError where there is none."""
-        found = find_images(self.root / folder)
+        found = find_images(self.folder(folder))
         if not found:
-            raise ValueError(f"{self.root / folder}: no images in it")
+            raise ValueError(f"{self.folder(folder)}: no images in it")
         return found
 
     def names(self, folder: str) -> list[str]:
         """The images' names below root/folder."""
-        return [path.relative_to(self.root / folder).as_posix() for path in self.paths(folder)]
+        return [path.relative_to(self.folder(folder)).as_posix() for path in self.paths(folder)]
 
     def load(self, folder: str, *, at_most: int | None = None) -> Iterator[Tensor]:
         """The images of root/folder, one by one, with the channels that the model wants of that domain; of more than
@@ -126,10 +150,11 @@ class TranslationSet:
         """Why testA and testB are not pairs under the same names, or nothing where they are."""
         a, b = self.names("testA"), self.names("testB")
         if [Path(name).with_suffix("") for name in a] != [Path(name).with_suffix("") for name in b]:
-            return f"testA has {len(a)} images and testB {len(b)}; expected pairs under the same names"
+            counts = f"{self.label('testA')} has {len(a)} images and {self.label('testB')} {len(b)}"
+            return f"{counts}; expected pairs under the same names"
         for name, x, y in zip(a, self.test_a.shapes, self.test_b.shapes, strict=True):
             if x[1:] != y[1:]:
-                return f"{name} has the shape {x}, its truth in testB {y}"
+                return f"{name} has the shape {x}, its truth in {self.label('testB')} {y}"
         return ""
 
 

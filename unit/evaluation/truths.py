@@ -3,13 +3,16 @@
 Two answers that look at no image stand beside a model's: one constant color, and another image's truth.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unit.evaluation.sets import TranslationSet
+from unit.evaluation.bootstrap import mean_interval
+from unit.evaluation.extra import missing
+from unit.evaluation.metric import Figures
+from unit.evaluation.sets import EvaluationSet, TranslationSet, needs_translator
 from unit.models.base import Direction
 
 
@@ -29,6 +32,40 @@ def answers(
         "constant color": (color.view(-1, 1, 1).expand_as(truth) for truth in truths),
     }
     return found | ({other: other_truths(truths, seed=images.seed)} if len(truths) > 1 else {})
+
+
+def unpaired(images: EvaluationSet) -> str:
+    """Why a metric of torchmetrics that compares translations with truths has no figures of this set, or nothing."""
+    if not isinstance(images, TranslationSet):
+        return needs_translator(images)
+    return images.unpaired_because or missing("torchmetrics")
+
+
+def paired(
+    images: TranslationSet, column: str, score: Callable[[Tensor, Tensor], Tensor], *, decimals: int = 3
+) -> Figures:
+    """The score of translations and truths, averaged over the images, of each direction and of what stands beside it.
+
+    `score` is of uint8 images (B, C, H, W), answer and truth: (B,).
+    """
+    rows: dict[str, dict[str, float]] = {}
+    counts: dict[str, int] = {}
+    intervals: dict[str, dict[str, tuple[float, float]]] = {}
+    by_image: dict[str, dict[str, dict[str, float]]] = {}
+    for direction in images.model.directions:
+        truths, names = images.target(direction), images.names(f"test{direction[0].upper()}")
+        for name, answer in answers(images, direction).items():
+            row = direction if name == "model" else f"{direction}, {name}"
+            if name == "model" or f"{column} {row}" not in images.kept:
+                pairs = zip(answer, truths, strict=True)
+                images.kept[f"{column} {row}"] = torch.cat([score(x[None], y[None]) for x, y in pairs]).double()
+            values: Tensor = images.kept[f"{column} {row}"]
+            rows[row], counts[row] = {column: float(values.mean())}, len(values)
+            if len(values) > 1 and values.isfinite().all():
+                intervals[row] = {column: mean_interval(values[:, None], seed=images.seed)[0]}
+            if name == "model":
+                by_image[direction] = {each: {column: v} for each, v in zip(names, values.tolist(), strict=True)}
+    return Figures(rows, title=column, decimals=decimals, counts=counts, intervals=intervals, images=by_image)
 
 
 def mean_color(images: Sequence[Tensor]) -> Tensor:
