@@ -1,12 +1,22 @@
 """A config from the command line: `--config maps --optim.lr 2e-4`."""
 
-from collections.abc import Mapping
+import functools
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
+
+from jsonargparse import ArgumentParser
 
 from unit.config.base import Config, ConfigError
 from unit.config.files import find
-from unit.config.schema import read_sections, schema
+from unit.config.schema import Schema, read_sections, schema
+
+
+class Option(NamedTuple):
+    """What a command takes beside the keys of a config."""
+
+    name: str
+    metavar: str
+    help: str
 
 
 def option(arguments: list[str], name: str) -> str | None:
@@ -20,7 +30,7 @@ def option(arguments: list[str], name: str) -> str | None:
     return value
 
 
-def parse_config(arguments: list[str], *, prog: str = "unit train", options: Mapping[str, Any] | None = None) -> Config:
+def parse_config(arguments: list[str], *, prog: str = "unit train", options: tuple[Option, ...] = ()) -> Config:
     """The config that these arguments give; `options` are others that the command takes.
 
     The method, which the file names or `--method` (UNIT where neither does), says which sections and keys there are.
@@ -49,12 +59,19 @@ def parse_config(arguments: list[str], *, prog: str = "unit train", options: Map
         name = argument[2:].split("=")[0]
         if argument.startswith("--") and name in keys.defaults:
             raise ConfigError(keys.unknown_key(name))
-    parser = keys.parser(prog, "Train a method on folders of images; every key of its config is an option.")
-    for name, settings in (options or {}).items():
-        parser.add_argument(name, **settings)
+    parser = command_parser(keys, prog, options)
     # Files come first, so that options beat them wherever they stand.
     given = [part for path in files for part in ("--config", str(path))]
     return keys.parse_arguments(parser, [*given, "--method", method, *others])
+
+
+@functools.cache
+def command_parser(keys: Schema, prog: str, options: tuple[Option, ...]) -> ArgumentParser:
+    """Made once in a process: to read all types and docstrings takes as long as a short training."""
+    parser = keys.parser(prog, "Train a method on folders of images; every key of its config is an option.")
+    for name, metavar, text in options:
+        parser.add_argument(name, metavar=metavar, help=text)
+    return parser
 
 
 def split(argument: str) -> list[str]:

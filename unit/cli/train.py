@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from unit.cli.arguments import option, parse_config
+from unit.cli.arguments import Option, option, parse_config
 from unit.cli.errors import exit_code, fail
 from unit.text import one_line
 
@@ -55,17 +55,17 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-OPTIONS = {
-    "--resume": {
-        "metavar": "RUN",
-        "help": "a run's folder: go on from its newest checkpoint; one of its checkpoints/step-…: from that one, with "
-        "another --run.output; auto: run.output's, or begin where there is nothing yet",
-    },
-    "--init": {
-        "metavar": "FOLDER",
-        "help": "a model's, a run's or a checkpoint's folder: begin with its weights, as far as they fit",
-    },
-}
+OPTIONS = (
+    Option(
+        "--resume",
+        "RUN",
+        "a run's folder: go on from its newest checkpoint; one of its checkpoints/step-…: from that one, with another "
+        "--run.output; auto: run.output's, or begin where there is nothing yet",
+    ),
+    Option(
+        "--init", "FOLDER", "a model's, a run's or a checkpoint's folder: begin with its weights, as far as they fit"
+    ),
+)
 
 
 def next_steps(method: str, run: Path) -> str:

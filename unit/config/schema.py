@@ -171,8 +171,7 @@ def parse_section(kind: type[S], name: str, values: Any) -> S:
         raise ConfigError(f"unknown key {name}.{min(unknown)}")
     defaults = flat({name: {field.name: getattr(kind(), field.name) for field in fields(typing.cast(Any, kind))}})
     check_given(flat({name: values}), defaults)
-    only = ArgumentParser(exit_on_error=False)
-    only.add_class_arguments(kind, name)
+    only = section_parser(typing.cast(Any, kind), name)
     try:
         parsed = only.parse_object({name: values})
         check_values(flat({name: vars(parsed[name])}), defaults)
@@ -180,6 +179,13 @@ def parse_section(kind: type[S], name: str, values: Any) -> S:
     except UNUSABLE as error:
         raise ConfigError(reworded(str(error))) from None
     return section
+
+
+@functools.cache
+def section_parser(kind: type[Any], name: str) -> ArgumentParser:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, name)
+    return parser
 
 
 def reworded(message: str) -> str:

@@ -7,6 +7,7 @@ translation to b, q_ab the posterior of that translation's code and x_aba the tr
 and b exchanged. λ0 … λ4 are the paper's weights. L1 and μ² are averaged over all elements, which is what the λ are for.
 """
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -33,6 +34,7 @@ from unit.methods.translation import (
     check_size,
     discriminator_phase,
 )
+from unit.models.base import TranslatedImages
 from unit.models.unit import (
     POSTERIORS,
     TRANSLATIONS_ALONE,
@@ -122,14 +124,21 @@ class UnitConfig(TranslationConfig):
             raise ConfigError(f"data.size: loss.perceptual needs at least {MIN_SIZE}, got {data.size}")
 
 
-def build(config: UnitConfig) -> tuple[UnitTranslator, Discriminators]:
+def build(
+    images: TranslatedImages, model: UnitModelConfig, discriminator: DiscriminatorConfig
+) -> tuple[UnitTranslator, Discriminators]:
     """The networks, untrained."""
-    images, model = config.images, config.model
     return UnitTranslator(UnitTranslatorConfig(images, model)), Discriminators(
-        images.channels_a,
-        images.channels_b,
-        **config.discriminator.options(padding=model.padding, init=model.init),
+        images.channels_a, images.channels_b, **discriminator.options(padding=model.padding, init=model.init)
     )
+
+
+@functools.lru_cache(maxsize=64)
+def check_networks(images: TranslatedImages, model: UnitModelConfig, discriminator: DiscriminatorConfig) -> None:
+    """Raise ConfigError unless they take images of that size. Who trains often in one process, as a sweep or a test
+    does, asks once: it takes as long as ten steps of small networks."""
+    with torch.device("meta"):
+        check_size(build(images, model, discriminator), images)
 
 
 def build_regularizer(model: UnitModelConfig, loss: LossConfig) -> Regularizer:
@@ -170,7 +179,7 @@ class Unit(TranslationMethod):
     def __init__(self, config: UnitConfig, batches: Batches[Any, TranslationBatch]) -> None:
         super().__init__(config, batches)
         self.loss = loss = config.loss
-        self.translator, self.discriminators = build(config)
+        self.translator, self.discriminators = build(config.images, config.model, config.discriminator)
         self.model = self.translator
         self.regularizer = build_regularizer(config.model, loss)
         assert self.regularizer.posterior == POSTERIORS[config.model.regularizer]
@@ -197,8 +206,7 @@ class Unit(TranslationMethod):
     @classmethod
     def check(cls, config: UnitConfig, shard: Shard) -> None:
         super().check(config, shard)
-        with torch.device("meta"):
-            check_size(build(config), config.images)
+        check_networks(config.images, config.model, config.discriminator)
 
     def to(self, device: torch.device) -> None:
         super().to(device)

@@ -148,7 +148,10 @@ def run_shared(shared: nn.Module, x_a: Tensor, x_b: Tensor) -> tuple[Tensor, Ten
 
 def initialize(network: nn.Module, init: Init) -> None:
     """Draw the weights of every convolution from N(0, 0.02²), or after Kaiming (fan in, ReLU), or from Xavier's normal
-    distribution times 0.02; set biases to zero. A batch norm's weights are drawn from N(1, 0.02²) with `normal`."""
+    distribution times 0.02; set biases to zero. A batch norm's weights are drawn from N(1, 0.02²) with `normal`.
+    On the meta device, which holds nothing, nothing is drawn."""
+    if any(parameter.is_meta for parameter in network.parameters()):
+        return
     for module in network.modules():
         if isinstance(module, BatchNorm) and init == "normal":
             nn.init.normal_(module.weight, 1.0, 0.02)
