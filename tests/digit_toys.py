@@ -23,6 +23,7 @@ from unit.data.domain import Domain, domain_of_array
 from unit.data.labeled import ImageBatch, ImageBatches
 from unit.methods import find_method
 from unit.methods.base import Method
+from unit.proof.resume import CLOCK
 from unit.training import checkpoint
 from unit.training.checkpoint import Checkpoint
 from unit.weights import list_checkpoints
@@ -214,7 +215,7 @@ def apart(one: Checkpoint, other: Checkpoint, name: str, kind: str = "") -> floa
 def logged_by(run: Path) -> list[dict[str, float]]:
     """The lines of metrics.jsonl, but for what the time has to do with."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k not in ("seconds", "images_per_second")} for line in lines]
+    return [{key: value for key, value in line.items() if key not in CLOCK} for line in lines]
 
 
 def batch_of(

@@ -26,7 +26,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source.mkdir()
     for name in ("unit", "datasets", "configs", "tests"):
         skip = shutil.ignore_patterns("__pycache__", "*.png", "*.jpg", "*.safetensors")
-        files = [path for path in (ROOT / name).iterdir() if path.is_file() or name == "unit"]
+        files = [path for path in (ROOT / name).iterdir() if path.is_file() or name in ("unit", "configs")]
         (source / name).mkdir()
         for path in files:
             target = source / name / path.name
@@ -66,11 +66,12 @@ def test_the_wheel_holds_unit_alone(wheel: Path, unpacked: Path) -> None:
     assert wheel.name.startswith("unit_translation-")
     assert {name.split("/")[0] for name in names} == {"unit", info(unpacked).name}
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "unit").rglob("*.py")}
-    configs = {f"unit/configs/{path.name}" for path in (ROOT / "configs").glob("*.yaml")}
+    configs = {f"unit/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "configs").rglob("*.yaml")}
     pages = {p.relative_to(ROOT).as_posix() for p in (ROOT / "unit" / "report").rglob("*.*") if p.suffix in PAGES}
     assert {name for name in names if name.startswith("unit/")} == modules | configs | pages | {"unit/py.typed"}
     assert "unit/report/templates/report.html" in names and "unit/report/assets/report.js" in names
-    assert "unit/data/sets/recipes.py" in names and "unit/configs/toymaps.yaml" in names
+    assert {"unit/data/sets/recipes.py", "unit/configs/toymaps.yaml"} <= {*names}
+    assert "unit/configs/sweeps/toymaps_methods.yaml" in names
     assert f"{info(unpacked).name}/licenses/LICENSE" in names
 
 

@@ -32,7 +32,7 @@ DELAY = 0.01
 """Seconds, at most, from an event to the kill from outside."""
 POLL = 0.0005
 """Seconds from one look at the progress to the next."""
-CLOCK = ("seconds", "images_per_second")
+CLOCK = ("seconds", "cpu_seconds", "images_per_second")
 """Keys of metrics.jsonl that no two trainings share."""
 
 

@@ -23,6 +23,9 @@ from unit.methods.base import Method, Phase
 from unit.training.distributed import choose_precision
 from unit.training.progress import Progress
 
+CLOCKS = ("seconds", "cpu_seconds")
+"""Keys of metrics.jsonl that say how long the run has been trained."""
+
 
 def headline(accelerator: Accelerator, batches: Batches[Any, Any], method: Method[Any], step: int) -> str:
     """What is being trained, on what: the first line of the output."""
@@ -86,6 +89,13 @@ def run_id(run: Path) -> str:
     return hashlib.sha256(str(run.resolve()).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
+def earlier_clock(metrics: Path) -> dict[str, float]:
+    """The clocks in the last line of the run's metrics.jsonl, which ends at the step that is resumed; else zeros."""
+    lines = metrics.read_text(errors="replace").splitlines() if metrics.is_file() else []
+    last = json.loads(lines[-1]) if lines else {}
+    return {name: float(last.get(name, 0)) for name in CLOCKS}
+
+
 class Log:
     """The means of the loss terms since the last line: to metrics.jsonl, the tracker and the terminal."""
 
@@ -96,7 +106,8 @@ class Log:
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
         self.last_step, self.last_time = step, time.monotonic()
-        self.begun = self.last_time
+        self.begun, self.cpu_begun = self.last_time, time.process_time()
+        self.earlier = earlier_clock(self.path) if accelerator.is_main_process else dict.fromkeys(CLOCKS, 0.0)
         self.progress = Progress(steps=config.train.steps, start=step, shown=accelerator.is_main_process)
         if accelerator.log_with:
             start_tracker(accelerator, config, run, step=step)
@@ -122,12 +133,18 @@ class Log:
         if self.accelerator.is_main_process:
             line = {"step": step, "lr": lr, "images_per_second": round(speed, 3)}
             with self.path.open("a") as file:
-                file.write(json.dumps(line | {"seconds": round(now - self.begun, 2)} | terms) + "\n")
+                file.write(json.dumps(line | self.clock(now) | terms) + "\n")
             self.progress.report(step, terms, speed)
         self.accelerator.log(terms | {"lr": lr, "images_per_second": speed}, step=step)
         self.sums.clear()
         self.counts.clear()
         self.last_step, self.last_time = step, now
+
+    def clock(self, now: float) -> dict[str, float]:
+        """Seconds of training since the run began, without those of parts that a kill undid: by the clock on the wall,
+        and of processor time (this process's, all its threads together)."""
+        spent = {"seconds": now - self.begun, "cpu_seconds": time.process_time() - self.cpu_begun}
+        return {name: round(self.earlier[name] + value, 2) for name, value in spent.items()}
 
     def show(self, step: int, grid: Grid) -> None:
         """Hand a sample grid to trackers that show images."""
