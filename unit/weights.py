@@ -20,6 +20,9 @@ from torch import Tensor, nn, no_grad
 FORMAT = 2
 """Version of the checkpoints and model folders that are written here; others are refused."""
 
+VALIDATIONS, HELD_OUT = "validation.jsonl", "validation.json"
+"""A run's files of the figures on images that it was not trained on, and of which images these are."""
+
 MAX_JSON_BYTES = 2**24
 """The largest JSON file that is read."""
 
@@ -152,6 +155,55 @@ def list_checkpoints(run: Path) -> list[Path]:
     """A run's checkpoints, oldest first."""
     folders = (run / "checkpoints").glob("step-*")
     return sorted((path for path in folders if is_step_folder(path) and path.is_dir()), key=step_of)
+
+
+def read_validations(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's validation.jsonl, one a validation; none where there was none. A last one that a kill cut
+    short is left out."""
+    path = run / VALIDATIONS
+    if not path.exists():
+        return []
+    lines: list[dict[str, Any]] = []
+    for text in regular(path).read_text(errors="replace").splitlines():
+        try:
+            line = json.loads(text)
+            lines.append(line | {"step": int(line["step"]), "best": line["best"] is True})
+        except (ValueError, KeyError, TypeError):
+            continue
+    return lines
+
+
+def read_held_out(run: Path) -> dict[str, Any]:
+    """What a run's validation.json says: the `split` that it was validated on (none: it was not), the names of these
+    `images` by domain, and of those that were `set_aside` of the training images."""
+    nothing: dict[str, Any] = {"split": None, "images": {}, "set_aside": {}}
+    try:
+        found = read_json(run / HELD_OUT)
+        return nothing | {key: found[key] for key in nothing}
+    except (OSError, ValueError, KeyError, TypeError):
+        return nothing
+
+
+def best_checkpoint(run: Path) -> Path | None:
+    """The checkpoint whose figure was the best so far, which may have been deleted since; None without validation."""
+    best = [line["step"] for line in read_validations(run) if line["best"]]
+    return step_folder(run, best[-1]) if best else None
+
+
+def resolve(folder: Path) -> Path:
+    """The folder itself, or, of `RUN/best`, which is a name and no folder, the best checkpoint's.
+
+    Raises FileNotFoundError where the run has none.
+    """
+    run = folder.parent
+    if folder.name != "best" or folder.exists() or not (run / "config.yaml").is_file():
+        return folder
+    best = best_checkpoint(run)
+    if best is None:
+        raise FileNotFoundError(f"{run} has no best: nothing was validated while it trained (validate.every)")
+    if not best.is_dir():
+        raise FileNotFoundError(f"{run}: its best checkpoint, {best.name}, is not there")
+    return best
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

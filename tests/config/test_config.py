@@ -70,6 +70,7 @@ def test_each_key_is_an_option() -> None:
         "data.size": 128, "model.generator_blocks": 2, "model.down_padding": "zeros", "model.bias": "always",
         "model.dropout": 0.5, "discriminator.kind": "patchgan", "discriminator.first_kernel": 7, "discriminator.norm":
         "instance", "discriminator.padding": "reflect", "discriminator.pool": 50,
+        "validate.split": "val", "validate.share": 0.5, "validate.images": 7, "validate.pairs": "none",
     }  # fmt: skip
     for key, default in KEYS.items():
         if key not in values:
@@ -224,7 +225,7 @@ def test_a_folder_may_have_any_name(tmp_path: Path, key: str, name: str) -> None
 # What may change at a resume
 
 FREE = {"train.steps", "train.log_every", "train.sample_every", "train.checkpoint_every", "train.keep"}
-FREE |= {"run.output", "run.project", "run.tracker"}
+FREE |= {"run.output", "run.project", "run.tracker", "validate.every", "validate.metric"}
 FREE_OF = {
     TwoDomainsConfig: FREE | {"data.root", "data.a", "data.b", "data.cache_gb", "data.workers"},
     ImagesConfig: FREE | {"data.root", "data.download"},

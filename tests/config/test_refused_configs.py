@@ -14,6 +14,7 @@ KEYS = flat(asdict(UnitConfig()))
 NULLABLE = {"data.root", "data.a", "data.b", "data.channels_b", "data.resize", "discriminator.init"}
 NULLABLE |= {"model.generator_blocks", "model.down_padding"}
 NULLABLE |= {"discriminator.padding", "discriminator.first_kernel", "discriminator.pool"}
+NULLABLE |= {"validate.metric", "validate.images"}
 
 
 def refusal(arguments: list[str]) -> str:

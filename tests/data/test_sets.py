@@ -168,10 +168,10 @@ def test_an_interrupted_run_leaves_nothing(
 
 
 def test_paired_toymaps_show_the_same_towns_under_the_same_names(tmp_path: Path) -> None:
-    command = ["toymaps_paired", "--size", "16", "--train", "3", "--test", "2", "--output", str(tmp_path / "pairs")]
-    assert data(command) == 0
-    write_toymaps(tmp_path / "unpaired", size=16, train=3, test=2)
-    write_toymaps(tmp_path / "expected", size=16, train=3, test=2, paired=True)
+    command = ["toymaps_paired", "--size", "16", "--train", "3", "--test", "2", "--val", "1"]
+    assert data([*command, "--output", str(tmp_path / "pairs")]) == 0
+    write_toymaps(tmp_path / "unpaired", size=16, train=3, test=2, val=1)
+    write_toymaps(tmp_path / "expected", size=16, train=3, test=2, val=1, paired=True)
     found, unpaired, expected = (
         {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*.png")}
         for root in (tmp_path / "pairs", tmp_path / "unpaired", tmp_path / "expected")
@@ -183,7 +183,7 @@ def test_paired_toymaps_show_the_same_towns_under_the_same_names(tmp_path: Path)
 
 
 def test_toymaps_are_drawn_as_the_generator_draws_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["toymaps", "--size", "16", "--train", "3", "--test", "2", "--seed", "4"]
+    command = ["toymaps", "--size", "16", "--train", "3", "--test", "2", "--val", "0", "--seed", "4"]
     assert data([*command, "--output", str(tmp_path / "x")]) == 0
     assert capsys.readouterr().err == ""
     write_toymaps(tmp_path / "expected", size=16, train=3, test=2, seed=4)
@@ -194,7 +194,7 @@ def test_the_result_goes_below_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert data(["toymaps", "--size", "16", "--train", "2", "--test", "1"]) == 0
+    assert data(["toymaps", "--size", "16", "--train", "2", "--test", "1", "--val", "1"]) == 0
     assert capsys.readouterr().out.startswith(f"{tmp_path / 'datasets' / 'toymaps'}: testA 1, testB 1, trainA 2")
     source = write_folders(tmp_path / "mine")
     assert data(["horse2zebra", "--source", "mine"]) == 0

@@ -87,25 +87,28 @@ def test_a_color_look_up_does_not_solve_it(scenes: tuple[Pixels, Pixels]) -> Non
 
 def test_folders_are_unpaired_in_training_and_paired_in_test(tmp_path: Path) -> None:
     root = tmp_path / "data" / "toymaps"
-    write_toymaps(root, size=32, train=6, test=3, seed=4)
+    write_toymaps(root, size=32, train=6, test=3, val=2, seed=4)
     files = {folder.name: sorted(path.name for path in folder.iterdir()) for folder in root.iterdir()}
     assert {name: len(found) for name, found in files.items()} == {
         "trainA": 6,
         "trainB": 6,
         "testA": 3,
         "testB": 3,
+        "valA": 2,
+        "valB": 2,
     }
-    assert files["testA"] == files["testB"]
+    assert files["testA"] == files["testB"] and files["valA"] == files["valB"]
     assert list(root.parent.iterdir()) == [root]  # no stage is left behind
     streams = {
         folder: np.random.SeedSequence((4, stream)).generate_state(count, np.uint64).tolist()
-        for folder, stream, count in (("trainA", 0, 6), ("trainB", 1, 6), ("test", 2, 3))
+        for folder, stream, count in (("trainA", 0, 6), ("trainB", 1, 6), ("test", 2, 3), ("val", 3, 2))
     }
-    assert len({scene for scenes in streams.values() for scene in scenes}) == 15
-    for number, name in enumerate(files["testA"]):
-        photo, plan = toy_pair(seed=streams["test"][number], size=32)
-        assert (read(root / "testA" / name) == photo).all()
-        assert (read(root / "testB" / name) == plan).all()
+    assert len({scene for scenes in streams.values() for scene in scenes}) == 17
+    for split in ("test", "val"):
+        for number, name in enumerate(files[f"{split}A"]):
+            photo, plan = toy_pair(seed=streams[split][number], size=32)
+            assert (read(root / f"{split}A" / name) == photo).all()
+            assert (read(root / f"{split}B" / name) == plan).all()
     for number, name in enumerate(files["trainA"]):
         photo, plan = toy_pair(seed=streams["trainA"][number], size=32)
         assert (read(root / "trainA" / name) == photo).all()
@@ -137,7 +140,7 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
         toy_pair(seed=0, size=15)
     with pytest.raises(ValueError, match="seed is -1"):
         toy_pair(seed=-1)
-    for wrong in ({"size": 8}, {"train": 0}, {"test": -1}, {"seed": -1}):
+    for wrong in ({"size": 8}, {"train": 0}, {"test": -1}, {"val": -1}, {"seed": -1}):
         with pytest.raises(ValueError, match="at least"):
             write_toymaps(tmp_path / "toymaps", **wrong)
     assert list(tmp_path.iterdir()) == []

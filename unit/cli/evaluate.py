@@ -16,7 +16,7 @@ def parser() -> OneLineParser:
         allow_abbrev=False,
     )
     add = command.add_argument
-    add("--model", help="a model's folder, a run's, or one of a run's checkpoints")
+    add("--model", help="a model's folder, a run's, or one of a run's checkpoints, such as RUN/best")
     add("--a", metavar="FOLDER", help="without a model: a folder of images that is compared with --b's")
     add("--b", metavar="FOLDER", help="the images that those of --a should be like")
     add(

@@ -11,7 +11,7 @@ def translate(arguments: list[str]) -> int:
         prog="unit translate", description="Translate images with a trained model.", allow_abbrev=False
     )
     add = command.add_argument
-    add("--model", required=True, help="a model's folder, a run's, or one of a run's checkpoints")
+    add("--model", required=True, help="a model's folder, a run's, or one of a run's checkpoints, such as RUN/best")
     add("--input", required=True, help="an image, or a folder of images (nested folders are kept)")
     add("--output", required=True, help="the folder for the translations; of one image, a file or a folder")
     add("--direction", choices=("a2b", "b2a"), default="a2b", help="from which domain to which (default: a2b)")

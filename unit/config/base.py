@@ -140,6 +140,36 @@ class RunConfig:
 
 
 @dataclass(frozen=True)
+class ValidateConfig:
+    """What is measured on images that are not trained on, while it trains; the checkpoint with the best is kept."""
+
+    every: int = free_at_resume(0)
+    """steps between two validations (0: none)"""
+    metric: str | None = free_at_resume(None)
+    """the figure that says which checkpoint is the best: balanced, accuracy, or a metric that evaluate --metrics list
+    names, with a row or a column of its table, or both: round_trip, bound/KL, maps/model/L2"""
+    split: Literal["auto", "val", "train", "test"] = "auto"
+    """on which images: val, those of root/valA and root/valB (of an autoencoder root/val, or what data.held_out sets
+    aside); train, a share of the training images, which is then not trained on; test, the test images, whose figures
+    are then of images that chose the best checkpoint; auto, val where there are any, else train"""
+    share: float = 0.1
+    """share of the training images that is set aside where there are no others, by a hash of their names"""
+    images: int | None = None
+    """how many images of each domain are validated on at most, by the same hash (null: 100 of a translator's, all of
+    an autoencoder's)"""
+    pairs: Literal["auto", "names", "none"] = "auto"
+    """whether images that are set aside are pairs, which some figures need: names, where their names are the same;
+    none; auto, as names of methods and data sets that are known to have pairs for training, else none"""
+
+    def __post_init__(self) -> None:
+        at_least("validate.every", self.every, 0)
+        if not 0 < self.share < 1:
+            raise ConfigError(f"validate.share: expected above 0 and below 1, got {self.share}")
+        if self.images is not None:
+            at_least("validate.images", self.images, 1)
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that defines a training. Each method adds its own sections to these."""
 
@@ -147,4 +177,5 @@ class Config:
     """the method's name in a config"""
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    validate: ValidateConfig = field(default_factory=ValidateConfig)
     run: RunConfig = field(default_factory=RunConfig)

@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 Read = Callable[[Path], Decoded]
 """From a file to its image; raises ImageError for one that can't be used."""
+Choose = Callable[[list[str]], Collection[str]]
+"""Some of the names of images."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,17 +143,20 @@ class Reader:
         return decoded
 
 
-def domain_of_files(folders: str | Sequence[str], read: Read, *, budget: float) -> Domain:
+def domain_of_files(folders: str | Sequence[str], read: Read, *, budget: float, choose: Choose | None = None) -> Domain:
     """The images of a folder, of a `.txt` file that lists images (one path per line, relative to it), or of several.
 
     Each is decoded once in any case, so that what is left out does not depend on the budget and nothing goes wrong
     later; they are kept in memory if all together need at most `budget` bytes. Files that can't be decoded, and images
-    that are smaller than the crops, are left out and named in `complaints`. Raises DataError where none is left, and
-    what `read` raises.
+    that are smaller than the crops, are left out and named in `complaints`. `choose` says which of the names found are
+    read at all. Raises DataError where none is left, and what `read` raises.
     """
     sources = [folders] if isinstance(folders, str) else list(folders)
     where = one_line(", ".join(map(str, sources)))
     found, others = list_sources(sources)
+    if choose is not None:
+        chosen = choose([name for name, _ in found])
+        found = [(name, path) for name, path in found if name in chosen]
     names, paths, images, left_out, notes = [], [], [], {}, Notes()
     used = 0
     read_images = watched(decoded([path for _, path in found], read), len(found), where)

@@ -14,19 +14,27 @@ from unit.data.digits import MNIST_FILES, USPS_FILE, Digits, read_digits
 from unit.data.domain import Domain, Reader, array_domain, domain_of_files
 from unit.data.images import center_square, find_images
 
-Split = Literal["train", "held_out", "test"]
+Split = Literal["train", "val", "held_out", "test"]
+Part = Literal["train", "val", "test"]
+"""The folders that images may lie in."""
 Source = Literal["mnist", "usps", "folder"]
 
 
 def open_images(config: ImagesConfig, split: Split) -> Domain:
     """The images to train on, to choose hyper-parameters on, or to take figures of, in memory.
 
-    `held_out` are the last training images, which `train` then lacks. Raises DataError.
+    `held_out` are the last training images, which `train` then lacks; `val` those of a folder of their own, which
+    digits have not. Raises DataError.
     """
     source = detect_source(config)
-    part: Literal["train", "test"] = "test" if split == "test" else "train"
-    domain = open_folder(config, part) if source == "folder" else open_digits(config, source, part)
-    if split == "test":
+    part: Part = "train" if split == "held_out" else split
+    if source == "folder":
+        domain = open_folder(config, part)
+    elif part == "val":
+        raise DataError(f"{config.root}: {source} has no images to validate on but those that data.held_out sets aside")
+    else:
+        domain = open_digits(config, source, part)
+    if split in ("val", "test"):
         return domain
     if config.held_out >= len(domain):
         raise DataError(f"data.held_out: expected fewer than the {len(domain)} training images, got {config.held_out}")
@@ -78,7 +86,16 @@ def list_splits(config: ImagesConfig) -> list[Split]:
     return [split for split, there in splits.items() if there]
 
 
-def split_folders(root: Path, part: Literal["train", "test"]) -> list[Path]:
+def validation_split(config: ImagesConfig) -> Split | None:
+    """Which images are there to validate on: those of a folder beside that of the training images, or those that
+    data.held_out sets aside; None where there are neither."""
+    root = Path(config.root).expanduser()
+    if detect_source(config) == "folder" and split_folders(root, "train") and split_folders(root, "val"):
+        return "val"
+    return "held_out" if config.held_out else None
+
+
+def split_folders(root: Path, part: Part) -> list[Path]:
     """Where a split's images lie, where they are there: root/train, or, of two domains, root/trainA and root/trainB."""
     if (root / part).is_dir():
         return [root / part]
@@ -86,13 +103,13 @@ def split_folders(root: Path, part: Literal["train", "test"]) -> list[Path]:
     return both if all(folder.is_dir() for folder in both) else []
 
 
-def open_folder(config: ImagesConfig, part: Literal["train", "test"]) -> Domain:
-    """Images of root/train or root/test, or of root itself for training; a folder below for each class, or none. Of two
-    domains, trainA and trainB, each is a class."""
+def open_folder(config: ImagesConfig, part: Part) -> Domain:
+    """Images of root/train, root/val or root/test, or of root itself for training; a folder below for each class, or
+    none. Of two domains, trainA and trainB, each is a class."""
     root = Path(config.root).expanduser()
     folders = split_folders(root, part)
-    if not folders and part == "test":
-        raise DataError(f"{root}: no test images; expected them in {root / part}, or some set aside by data.held_out")
+    if not folders and part != "train":
+        raise DataError(f"{root}: no {part} images; expected them in {root / part}, or some set aside by data.held_out")
     size, channels = config.size or SIZES["folder"], config.channels or 3
     sources = list(map(str, folders or [root]))
     found = domain_of_files(sources, Square(Reader(channels, size, size)), budget=float("inf"))

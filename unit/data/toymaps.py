@@ -59,18 +59,27 @@ def toy_pair(*, seed: int, size: int = 64) -> tuple[Pixels, Pixels]:
 
 
 def write_toymaps(
-    root: str | Path, *, size: int = 64, train: int = 1000, test: int = 200, seed: int = 0, paired: bool = False
+    root: str | Path,
+    *,
+    size: int = 64,
+    train: int = 1000,
+    test: int = 200,
+    val: int = 0,
+    seed: int = 0,
+    paired: bool = False,
 ) -> None:
     """Write a data set of PNG files: trainA and testA hold photos, trainB and testB maps.
 
     No scene of trainA is in trainB, so the training data are truly unpaired; testA and testB show
-    the same scenes under the same names. The folder appears whole or not at all.
+    the same scenes under the same names, and so do valA and valB, if any. The folder appears whole
+    or not at all.
 
     Args:
         root: A folder, absent or empty.
         size: The side of the images in pixels, at least 16.
         train: How many images trainA and trainB hold each, at least 1.
         test: How many pairs testA and testB hold, at least 1.
+        val: How many pairs valA and valB hold, which are not there for 0.
         seed: Of all scenes, at least 0.
         paired: trainB shows the scenes of trainA under the same names, for methods that need pairs.
 
@@ -81,12 +90,13 @@ def write_toymaps(
     root = Path(root)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise FileExistsError(f"{root} exists; give a new or empty folder")
-    if train < 1 or test < 1:
-        raise ValueError(f"train is {train} and test is {test}; each is at least 1")
+    if train < 1 or test < 1 or val < 0:
+        raise ValueError(f"train is {train}, test is {test}, val is {val}; expected at least 1, 1 and 0")
     if size < MIN_SIZE or seed < 0:
         toy_pair(seed=seed, size=size)  # raises
 
-    folders = (("trainA", train, 0), ("trainB", train, 0 if paired else 1), ("testA", test, 2), ("testB", test, 2))
+    folders = [("trainA", train, 0), ("trainB", train, 0 if paired else 1), ("testA", test, 2), ("testB", test, 2)]
+    folders += [("valA", val, 3), ("valB", val, 3)] if val else []
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as stage:
         whole = Path(stage) / root.name

@@ -7,12 +7,13 @@ same pairs, and both sides of a pair share their crop and their mirroring. So th
 same on any number of processes, and no batch is ever partial.
 """
 
+import math
 import sys
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from unit.config.data import TwoDomainsConfig
 from unit.data.augmentation import augment
 from unit.data.batches import Batches, DataError, Shard
 from unit.data.decoding import ImageError
-from unit.data.domain import Domain, Reader, domain_of_files, is_list
+from unit.data.domain import Choose, Domain, Reader, domain_of_files, is_list
 from unit.data.images import center_square
 from unit.data.sets.recipes import how_to_get
 from unit.text import one_line
@@ -95,6 +96,28 @@ def open_domains(config: TwoDomainsConfig) -> tuple[Domain, Domain]:
     a = domain_of_files(folders_a, read_a, budget=config.cache_gb * 1e9)
     b = domain_of_files(folders_b, read_b, budget=config.cache_gb * 1e9 - a.bytes_in_memory)
     return a, b
+
+
+def open_split(
+    config: TwoDomainsConfig, split: Literal["val", "test"], choose: Choose | None = None
+) -> dict[str, Domain]:
+    """The images of root/valA and root/valB, or of testA and testB, in memory: those that `choose` picks from their
+    names, or all. No domains where there are no such folders; raises DataError where there is one of the two."""
+    if config.root is None:
+        return {}
+    folders = {domain: Path(config.root).expanduser() / f"{split}{domain.upper()}" for domain in "ab"}
+    missing = [folder for folder in folders.values() if not folder.is_dir()]
+    if len(missing) == 2:
+        return {}
+    if missing:
+        raise DataError(f"data: no folder {missing[0]}; expected {split}A and {split}B, or neither")
+    channels = {"a": config.channels, "b": config.channels_of_b}
+    return {
+        domain: domain_of_files(
+            str(folder), Reader(channels[domain], config.resize, config.size), budget=math.inf, choose=choose
+        )
+        for domain, folder in folders.items()
+    }
 
 
 def check_images(name: str, domain: Domain, channels: int, size: int) -> None:

@@ -29,3 +29,6 @@ METRICS: dict[str, "str | Metric"] = {
     "recognition": "unit.evaluation.recognition:METRIC",
     "parzen": "unit.evaluation.parzen:METRIC",
 }
+
+JUDGES = {"judge": "unit.evaluation.judge:Judge"}
+"""What a training is validated by, which imports it where it is."""

@@ -59,4 +59,4 @@ def measure(images: ImageSet) -> Figures:
     return Figures({name: {"per image": total / count} for name, total in sums.items()}, title="bound", decimals=2)
 
 
-METRIC = Metric(measure, applies)
+METRIC = Metric(measure, applies, better="lower")

@@ -34,4 +34,4 @@ def measure(images: ImageSet) -> Figures:
     return Figures({"error": {"value": wrong}, "clusters in use": {"value": used}}, title="clustering", decimals=4)
 
 
-METRIC = Metric(measure, applies)
+METRIC = Metric(measure, applies, better="lower")

@@ -46,4 +46,4 @@ def codes_of(model: ImageAutoencoder, x: Tensor, y: Tensor, generator: torch.Gen
     return q.sample(None if generator is None else torch.randn(q.mu.shape, generator=generator))
 
 
-METRIC = Metric(measure, applies)
+METRIC = Metric(measure, applies, better="lower")

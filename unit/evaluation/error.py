@@ -34,4 +34,4 @@ def measure(images: ImageSet) -> Figures:
     return Figures({"error": {"share of images": wrong / len(images.images)}}, title="classification", decimals=4)
 
 
-METRIC = Metric(measure, applies)
+METRIC = Metric(measure, applies, better="lower")

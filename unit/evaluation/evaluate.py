@@ -18,6 +18,8 @@ from unit.models.base import ImageTranslator, Model, Resize
 from unit.models.folder import load_last_iterate, load_model
 from unit.registry import look_up
 
+CHOSEN = "the run was validated on test images (validate.split): figures of its best checkpoint on them are too good"
+
 
 def evaluate(
     model: str | Path,
@@ -64,27 +66,27 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Results:
-    """The figures of a model; of the last iterate, where the model is a moving average, and its step; and why these are
-    not yet a training's, if they are not."""
+    """The figures of a model; of the last iterate, where the model is a moving average, and its step; why these are
+    not yet a training's, if they are not; and that the images chose the best checkpoint, if they did."""
 
     figures: dict[str, Figures]
     last_iterate: dict[str, Figures] = field(default_factory=dict)
     last_step: int = 0
     unfinished: str = ""
+    chosen: str = ""
 
     def __str__(self) -> str:
         parts = list(map(str, self.figures.values()))
         if self.last_iterate:
             parts.append(f"Without the moving average (step {self.last_step}):")
             parts += map(str, self.last_iterate.values())
-        return "\n\n".join([*parts, self.unfinished] if self.unfinished else parts)
+        return "\n\n".join(part for part in [*parts, self.unfinished, self.chosen] if part)
 
     def as_json(self) -> dict[str, Any]:
-        """The same for evaluation.json: the metrics, and beside them `last_iterate` and `unfinished`, if any."""
+        """The same for evaluation.json: the metrics, and beside them what there is of the rest."""
         last = {name: figures.as_json() for name, figures in self.last_iterate.items()}
         more: dict[str, Any] = {"last_iterate": last} if last else {}
-        if self.unfinished:
-            more |= {"unfinished": self.unfinished}
+        more |= {key: text for key in ("unfinished", "chosen") if (text := getattr(self, key))}
         return {name: figures.as_json() for name, figures in self.figures.items()} | more
 
 
@@ -92,7 +94,7 @@ def measure_and_write(folder: Path, images: EvaluationSet, metrics: Sequence[str
     """What `measure` finds of the folder's model and of its last iterate; it is added to evaluation.json."""
     figures = measure(images, metrics)
     last = load_last_iterate(folder)
-    results = Results(figures, unfinished=unfinished(folder))
+    results = Results(figures, unfinished=unfinished(folder), chosen=CHOSEN if chosen_on_test(run_of(folder)) else "")
     if last is not None:
         again = measure(images.with_model(last[0]), list(figures))
         results = replace(results, last_iterate=again, last_step=last[1])
@@ -144,7 +146,13 @@ def find_metric(name: str) -> Metric:
 
 def run_of(model: Path) -> Path:
     """The folder of the run that a model or a checkpoint belongs to."""
-    return model.parent.parent if files.is_step_folder(model) else model
+    folder = files.resolve(model)
+    return folder.parent.parent if files.is_step_folder(folder) else folder
+
+
+def chosen_on_test(run: Path) -> bool:
+    """Whether the test images chose the best checkpoint, so that their figures of it are too good."""
+    return bool(files.read_held_out(run)["split"] == "test")
 
 
 def open_set(
@@ -200,7 +208,7 @@ def images_config(model: Model, run: Path, root: str | Path | None) -> ImagesCon
 def write(model: Path, results: Results) -> None:
     """Add the figures to evaluation.json beside the model, or, of a checkpoint, to evaluation-step-….json in its run;
     other metrics' stay."""
-    folder = run_of(model)
+    model, folder = files.resolve(model), run_of(model)
     path = folder / ("evaluation.json" if folder == model else f"evaluation-{model.name}.json")
     known: dict[str, Any] = {}
     if path.is_file():

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from unit import weights
 from unit.config.data import TwoDomainsConfig
 from unit.config.files import load
 from unit.data.batches import Shard
@@ -50,9 +51,10 @@ def measure_pairing(run: Path | None) -> Pairing | None:
         data = getattr(config, "data", None)
         if not isinstance(data, TwoDomainsConfig):
             return None
+        aside = weights.read_held_out(run)["set_aside"]
         names = [
-            [PurePath(name).with_suffix("").as_posix() for name, _ in list_sources(folders)[0]]
-            for folders in training_folders(data)
+            [PurePath(name).with_suffix("").as_posix() for name, _ in list_sources(folders)[0] if name not in without]
+            for folders, without in zip(training_folders(data), (aside.get("a", ()), aside.get("b", ())), strict=True)
         ]
     except (ValueError, OSError):
         return None

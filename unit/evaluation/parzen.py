@@ -56,4 +56,4 @@ def log_likelihood(samples: Tensor, images: ImageSet, domain: Domain, width: flo
     return total / len(domain) - math.log(len(samples)) - n * math.log(width * math.sqrt(2 * math.pi))
 
 
-METRIC = Metric(measure, applies)
+METRIC = Metric(measure, applies, better="higher")

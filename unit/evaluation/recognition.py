@@ -116,4 +116,4 @@ def train_classifier(images: Domain) -> nn.Module:
     return classifier.eval()
 
 
-METRIC = Metric(measure, applies)
+METRIC = Metric(measure, applies, better="higher")

@@ -38,4 +38,4 @@ def reconstruct(model: Model, x: Tensor, y: Tensor) -> Tensor:
     return model.image(model.code(x, y), y)
 
 
-METRIC = Metric(measure, applies)
+METRIC = Metric(measure, applies, better="lower")

@@ -8,18 +8,20 @@ loop backpropagates each loss, steps the optimizer that the loss is for, and ask
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from unit.config.base import ConfigError
 from unit.data.batches import Batches, DataError, Shard
-from unit.data.domain import Domain
+from unit.data.domain import Choose, Domain
 from unit.data.grid import Grid
 from unit.models.base import Model
 
 B = TypeVar("B")
+Part = Literal["train", "val", "test"]
+"""What images are for: to train on, to choose a checkpoint on, to take the final figures of."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class Method(ABC, Generic[B]):
     for distribution on its own; `optimizers` say which of them learn together; `model` is what is kept in the end (its
     moving average, if there is one), a network or a module that holds several of them. `state` holds, as buffers, what
     is saved and resumed but not optimized, such as a pool of images. `gather` collects a tensor of all processes along
-    the first dimension; the loop sets it.
+    the first dimension; the loop sets it. `validated_on` is how many images of each domain are validated on unless the
+    config says so (None: all).
     """
 
     Config: ClassVar[type[Any]]
@@ -54,6 +57,7 @@ class Method(ABC, Generic[B]):
     model: Model
     state: nn.Module
     gather: Callable[[Tensor], Tensor]
+    validated_on: ClassVar[int | None] = None
 
     def __init__(self, config: Any, batches: Batches[Any, B]) -> None:
         self.config = config
@@ -76,6 +80,17 @@ class Method(ABC, Generic[B]):
         `domains` are given in place of those that the config names. Raises ValueError or FileNotFoundError for data
         that can't be trained on.
         """
+
+    @classmethod
+    def read(cls, config: Any, part: Part, choose: Choose | None = None) -> dict[str, Domain]:
+        """The images by domain that the config names: those to train on, to validate on, or to test on; no domain where
+        the config has none such. `choose` picks from each domain's names. Raises what `open` does."""
+        raise ConfigError(f"validate.every: expected 0, for method {config.method} says of no images what they are for")
+
+    @classmethod
+    def open_shown(cls, config: Any, shard: Shard, domains: Mapping[str, Domain]) -> Batches[Any, B]:
+        """The images as `samples` takes them, which are not trained on."""
+        return cls.open(config, shard, domains)
 
     @property
     def optimizers(self) -> dict[str, OptimizerGroup]:

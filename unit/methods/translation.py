@@ -13,14 +13,21 @@ from torch import Tensor, nn
 from unit.config.base import Config, ConfigError, OptimConfig, above_0, at_least, within
 from unit.config.data import TwoDomainsConfig
 from unit.data.batches import Batches, Shard
-from unit.data.domain import Domain
+from unit.data.domain import Choose, Domain
 from unit.data.grid import Grid
 from unit.data.images import to_float, to_uint8
 from unit.data.sets.prepare import draw_toymaps
-from unit.data.two_domains import PairedBatches, TranslationBatch, TwoDomainBatches, UnpairedBatches, open_domains
+from unit.data.two_domains import (
+    PairedBatches,
+    TranslationBatch,
+    TwoDomainBatches,
+    UnpairedBatches,
+    open_domains,
+    open_split,
+)
 from unit.losses.gan import GanKind, discriminator_loss
 from unit.memory import check_batch
-from unit.methods.base import Method, Phase, detached, named_domains, sum_terms
+from unit.methods.base import Method, Part, Phase, detached, named_domains, sum_terms
 from unit.models.base import REVERSED, ImageTranslator, Model, TranslatedImages
 from unit.networks.blocks import Init, Norm, Padding
 from unit.networks.discriminator import DiscriminatorKind, DiscriminatorLayers
@@ -120,6 +127,7 @@ class TranslationMethod(Method[TranslationBatch]):
     """A method whose model is an ImageTranslator; `paired` says whether image i of a belongs to image i of b."""
 
     paired: ClassVar[bool] = False
+    validated_on: ClassVar[int | None] = 100
 
     @classmethod
     def check(cls, config: Any, shard: Shard) -> None:
@@ -135,6 +143,12 @@ class TranslationMethod(Method[TranslationBatch]):
         a, b = open_domains(config.data) if domains is None else named_domains(domains, "a", "b")
         batches = PairedBatches if cls.paired else UnpairedBatches
         return batches(a, b, config.data, shard)
+
+    @classmethod
+    def read(cls, config: Any, part: Part, choose: Choose | None = None) -> dict[str, Domain]:
+        if part != "train":
+            return open_split(config.data, part, choose)
+        return dict(zip("ab", open_domains(config.data), strict=True))
 
     @torch.no_grad()
     def samples(self, model: Model, batches: Batches[Any, TranslationBatch], device: torch.device) -> Grid:

@@ -1,6 +1,7 @@
 """Models as folders: `config.json`, which says what the model is, and `model.safetensors`, its weights.
 
-Of a run that has not finished, its newest checkpoint serves as one; so does a checkpoint that is named itself.
+Of a run that has not finished, its newest checkpoint serves as one; so does a checkpoint that is named itself, and as
+`RUN/best` that of the best figure, where it was validated while it trained.
 """
 
 import json
@@ -42,8 +43,8 @@ def load_model(folder: str | Path, *, device: torch.device | str = "cpu") -> Mod
     """The model of a folder, of whatever kind, ready for inference.
 
     Args:
-        folder: a model's folder, a run's, or one of a run's checkpoints. Of a run that has not finished, or went on
-            after it had, it is the newest checkpoint.
+        folder: a model's folder, a run's, or one of a run's checkpoints, also as `RUN/best`. Of a run that has not
+            finished, or went on after it had, it is the newest checkpoint.
         device: where the weights go.
 
     Raises:
@@ -52,6 +53,15 @@ def load_model(folder: str | Path, *, device: torch.device | str = "cpu") -> Mod
     """
     found = find_weights(Path(folder))
     return build(found).to(device).eval().requires_grad_(False)
+
+
+def copy_model(model: Model) -> Model:
+    """A copy on the CPU, just as it would be if it were saved and loaded."""
+    nowhere = Path(model.name)
+    description = json.loads(json.dumps(describe_model(model, step=0)))
+    found = FoundWeights(description, weights.collect_tensors(model), nowhere, nowhere, None)
+    with torch.random.fork_rng(devices=[]):  # which the copy's first weights would be drawn from
+        return build(found).eval().requires_grad_(False)
 
 
 def load_translator(folder: str | Path, *, device: torch.device | str = "cpu") -> ImageTranslator:
@@ -90,6 +100,7 @@ class FoundWeights:
 
 def find_weights(folder: Path) -> FoundWeights:
     """The newest weights of a folder, as `load_model` says; raises what it does."""
+    folder = weights.resolve(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"no model: {folder} is not a folder")
     if weights.is_step_folder(folder) or (folder / "manifest.json").is_file():

@@ -67,8 +67,10 @@ def load(folder: Path) -> Checkpoint:
 
 
 def prune(run: Path, keep: int) -> None:
-    """Delete all but the newest `keep` checkpoints, and what an interrupted save left."""
-    for folder in [*list_checkpoints(run)[:-keep], *(run / "checkpoints").glob(".step-*.partial")]:
+    """Delete all but the newest `keep` checkpoints and the best one, and what an interrupted save left."""
+    best = weights.best_checkpoint(run)
+    old = [folder for folder in list_checkpoints(run)[:-keep] if folder != best]
+    for folder in [*old, *(run / "checkpoints").glob(".step-*.partial")]:
         if folder.is_symlink():  # moved to another disk by hand: what it leads to is not ours to delete
             folder.unlink()
         else:

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,9 @@ from unit.config.base import Config, ConfigError, Precision
 from unit.data.batches import Shard
 from unit.networks.dropout import Dropout
 from unit.training.signals import OrphanWatch
+
+PATIENCE = timedelta(days=7)
+"""How long the processes wait for one that validates; one that has ended is noticed at once."""
 
 
 def start_accelerator(config: Config, run: Path) -> Accelerator:
@@ -152,6 +156,19 @@ def in_turn(accelerator: Accelerator, act: Callable[[], None]) -> None:
             failure = error
     if failure is not None:
         raise failure
+
+
+def make_barrier(accelerator: Accelerator) -> Callable[[], None]:
+    """A place for all processes to wait at, for as long as one of them works alone: NCCL's own gives up after minutes,
+    and keeps the GPUs busy until then."""
+    if accelerator.num_processes == 1:
+        return lambda: None
+    group: Any = torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
+
+    def wait() -> None:
+        torch.distributed.barrier(group=group)
+
+    return wait
 
 
 def lost_peer(error: Exception) -> bool:

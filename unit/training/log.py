@@ -155,6 +155,17 @@ class Log:
                 more = {} if tracker.name == "wandb" else {"dataformats": "NHWC"}
                 tracker.log_images(batch, step=step, **more)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Time in this context is not counted in the speed."""
+        since = time.monotonic()
+        yield
+        self.last_time += time.monotonic() - since
+
+    def say(self, line: str) -> None:
+        """Print a line, above the bar if there is one."""
+        self.progress.say(line)
+
     def close(self) -> None:
         """Leave the terminal as it was."""
         self.progress.close()

@@ -1,4 +1,4 @@
-"""The training loop: batch → phases → schedule → average → log → samples → checkpoint."""
+"""The training loop: batch → phases → schedule → average → log → samples → validation → checkpoint."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -36,10 +36,11 @@ from unit.training.guards import FiniteCheck, check_finite, check_memory
 from unit.training.initial import take_weights
 from unit.training.log import Log, headline, quiet_writers
 from unit.training.optim import adam, lr_factor, moving_average, set_lr
-from unit.training.run_folder import RunLock, begin, check_run, claim, write_status
+from unit.training.run_folder import RunLock, begin, check_run, claim, run_of, write_status
 from unit.training.signals import StopFlag
 from unit.training.state import TrainingState
 from unit.training.step import iterate_micro_batches, rehearse, training_step
+from unit.training.validation import HeldOut, Validation, check_resumed, hold_out, write_record
 
 LOST_PEER = "another process of this training has ended; --resume goes on from the newest checkpoint"
 
@@ -103,7 +104,9 @@ def train_locked(config: Config, run: Path, lock: RunLock, beginning: Beginning)
     newest = check_run(run, config, beginning.resume, auto=beginning.auto)
     newest = broadcast_object_list([newest])[0]  # the main process's, which may have waited for an orphan's save
 
-    batches, method = set_up(config, accelerator, beginning.domains)
+    batches, shown, held, method = set_up(config, accelerator, beginning.domains)
+    if newest is not None:
+        check_resumed(held, run_of(newest))
     unfit = take_weights(method, beginning.init) if beginning.init is not None and newest is None else []
     average = moving_average(method.model, config.optim.ema)
     wrapped = {name: accelerator.prepare(network) for name, network in method.networks.items()}
@@ -119,18 +122,24 @@ def train_locked(config: Config, run: Path, lock: RunLock, beginning: Beginning)
         state.restore(newest)
     if state.step > config.train.steps:
         raise ConfigError(f"train.steps: the run is at step {state.step} already, got {config.train.steps}")
+    validation = Validation(config, held, accelerator, run)
+    validation.check(state.step, state.finished)
 
     if main:
         claim(run, config, lock, newest, resume=beginning.resume, auto=beginning.auto)
         begin(run, config, state.step)
+        write_record(held, run)
         write_status(run, "running", step=state.step, processes=accelerator.num_processes)
-        print(headline(accelerator, batches, method, state.step), *batches.complaints, *unfit, sep="\n", flush=True)
+        news = [*batches.complaints, *unfit, *validation.headline]
+        print(headline(accelerator, batches, method, state.step), *news, sep="\n", flush=True)
     finite = FiniteCheck(accelerator)
     log = Log(accelerator, config, run, step=state.step, images_per_step=batches.images_per_step)
     finished = state.finished
     every, start = config.train, state.step
     try:
         with quiet_writers(), StopFlag() as stop:
+            if validation.due(start) and validation.validate(start, finished, log):  # before the first, or left out
+                state.save(run, keep=every.keep)
             for micro_batches in iterate_micro_batches(batches, config, device, start):
                 if state.step == start:
                     rehearse(method, wrapped, micro_batches, accelerator, optimizers)
@@ -146,30 +155,36 @@ def train_locked(config: Config, run: Path, lock: RunLock, beginning: Beginning)
                 done = state.step == every.steps
                 signal = 0 if done else agree_on_signal(stop.asked(), accelerator)
                 saving = done or signal > 0 or state.step % every.checkpoint_every == 0
-                sampling = done or state.step % every.sample_every == 0
+                validating = validation.due(state.step, done=done)
+                sampling = done or validating or state.step % every.sample_every == 0
                 log.advance()
-                if saving or state.step % every.log_every == 0:
+                if saving or validating or state.step % every.log_every == 0:
                     finite.check()
                     log.write(state.step, lr=lr)
                 if saving or sampling:
                     check_finite(method.networks, state.step)
                 if sampling and main:
                     with evaluating(finished):
-                        grid = method.samples(finished, batches, device)
+                        grid = method.samples(finished, shown, device)
                     write_samples(run, state.step, grid)
                     log.show(state.step, grid)
                 if (saving or sampling) and main:
                     lock.check()
+                if validating and not signal:  # a resumed run makes up for it
+                    saving |= validation.validate(state.step, finished, log)
                 if saving and main:
                     state.save(run, keep=every.keep)
                 if signal:
                     raise Interrupted(run, state.step, signal)
             if main:
                 save_model(run, finished, step=state.step)
-                write_status(run, "finished", step=state.step)
+                write_status(run, "finished", step=state.step, **validation.standing)
+                for line in validation.summary:
+                    log.say(line)
     except Interrupted as interruption:
         if main:
-            write_status(run, "interrupted", step=state.step, signal=Signals(interruption.signal).name)
+            name = Signals(interruption.signal).name
+            write_status(run, "interrupted", step=state.step, signal=name, **validation.standing)
         accelerator.end_training()  # all processes are here
         raise
     except Exception as error:
@@ -187,15 +202,20 @@ def train_locked(config: Config, run: Path, lock: RunLock, beginning: Beginning)
     return run
 
 
-def set_up(config: Config, accelerator: Accelerator, domains: Domains | None) -> tuple[Batches[Any, Any], Method[Any]]:
-    """The data, and the method with its networks on the device; raises what a user can mend before much is done."""
+def set_up(
+    config: Config, accelerator: Accelerator, domains: Domains | None
+) -> tuple[Batches[Any, Any], Batches[Any, Any], HeldOut | None, Method[Any]]:
+    """The data to train on, to show and to validate on, and the method with its networks on the device; raises what a
+    user can mend before much is done."""
     device = accelerator.device
     shard = make_shard(config, accelerator)
     kind = find_method(config.method)
     kind.check(config, shard)
     if domains is None:
         in_turn(accelerator, partial(kind.prepare_data, config))
-    batches = kind.open(config, shard, domains)
+    held = hold_out(config, kind, domains)
+    batches = kind.open(config, shard, domains if held is None else held.training)
+    shown = batches if held is None else kind.open_shown(config, shard, held.images)
     check_agreement(accelerator, batches.fingerprints, "data")
     with torch.device("meta"):
         shapes = kind(config, batches).networks
@@ -211,7 +231,7 @@ def set_up(config: Config, accelerator: Accelerator, domains: Domains | None) ->
         network.to(device)
         if device.type == "cuda":  # on a CPU torch 2.15's instance norm of one image has wrong gradients then
             network.to(memory_format=torch.channels_last)
-    return batches, method
+    return batches, shown, held, method
 
 
 @contextmanager

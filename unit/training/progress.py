@@ -31,6 +31,13 @@ class Progress:
         else:
             self.bar.set_postfix_str(text, refresh=False)
 
+    def say(self, line: str) -> None:
+        """Print a line, above the bar if there is one."""
+        if self.bar.disable:
+            print(line, flush=True)
+        else:
+            self.bar.write(line)
+
     def close(self) -> None:
         self.bar.close()
 

@@ -17,7 +17,7 @@ from unit.config.schema import schema
 from unit.text import one_line
 from unit.training import checkpoint
 from unit.training.errors import RunError
-from unit.weights import is_step_folder, list_checkpoints, regular
+from unit.weights import VALIDATIONS, is_step_folder, list_checkpoints, regular, resolve
 
 Status = Literal["running", "finished", "interrupted", "failed"]
 
@@ -102,6 +102,7 @@ def check_run(run: Path, config: Config, resume: Path | None, *, auto: bool = Fa
     `resume` is a run, of which the newest checkpoint is taken, or one checkpoint. With `auto`, a run that was broken
     off before its first checkpoint begins anew.
     """
+    resume = None if resume is None else resolve(resume)
     source = None if resume is None else run_of(resume)
     if source is None or source != run:
         if run.exists() and (not run.is_dir() or any(path.name != LOCK for path in run.iterdir())):
@@ -146,7 +147,8 @@ def check_run(run: Path, config: Config, resume: Path | None, *, auto: bool = Fa
 
 def run_of(resume: Path) -> Path:
     """The run that `--resume` names, or whose checkpoint it names."""
-    return resume.parent.parent if is_step_folder(resume) else resume
+    folder = resolve(resume)
+    return folder.parent.parent if is_step_folder(folder) else folder
 
 
 def claim(run: Path, config: Config, lock: RunLock, newest: Path | None, *, resume: Path | None, auto: bool) -> None:
@@ -159,26 +161,31 @@ def claim(run: Path, config: Config, lock: RunLock, newest: Path | None, *, resu
 
 
 def begin(run: Path, config: Config, step: int) -> None:
-    """Write the resolved config; of an earlier part of the run keep the log up to `step`, and delete what a kill left
+    """Write the resolved config; of an earlier part of the run keep the logs up to `step`, and delete what a kill left
     half-written, and checkpoints that it left no time to delete."""
-    checkpoint.prune(run, config.train.keep)
     for leftover in [*run.glob(".*.partial"), *(run / "samples").glob(".*.partial")]:
         leftover.unlink()
     partial = run / ".config.yaml.partial"
     absolute = schema(config.method).with_paths(config, os.path.abspath)  # a resume may stand in another folder
     partial.write_text(to_yaml(absolute))
     partial.replace(run / "config.yaml")
-    metrics = run / "metrics.jsonl"
-    if metrics.exists():
-        text = regular(metrics).read_text(errors="replace")
+    for name in ("metrics.jsonl", VALIDATIONS):
+        keep_lines(run / name, step)
+    checkpoint.prune(run, config.train.keep)  # after the best one is known again
+
+
+def keep_lines(path: Path, step: int) -> None:
+    """Of a file with a line a step keep those up to `step`."""
+    if path.exists():
+        text = regular(path).read_text(errors="replace")
         lines = [line for line in text.splitlines() if step_of(line) <= step]
-        partial = run / ".metrics.jsonl.partial"
+        partial = path.with_name(f".{path.name}.partial")
         partial.write_text("".join(f"{line}\n" for line in lines))
-        partial.replace(metrics)
+        partial.replace(path)
 
 
 def step_of(line: str) -> float:
-    """The step of a line of metrics.jsonl; infinity where a kill cut the line short."""
+    """The step of a line of such a file; infinity where a kill cut the line short."""
     try:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):

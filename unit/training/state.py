@@ -72,9 +72,11 @@ class TrainingState:
         return Checkpoint(tensors, scalars, describe_model(self.method.model, step=self.step))
 
     def save(self, run: Path, *, keep: int) -> None:
-        """Publish a checkpoint, then prune; raises RunError where the disk does not take it."""
+        """Publish a checkpoint, unless the step has one, then prune; raises RunError if the disk does not take it."""
+        folder = step_folder(run, self.step)
         try:
-            checkpoint.save(step_folder(run, self.step), self.snapshot())
+            if not folder.exists():
+                checkpoint.save(folder, self.snapshot())
         except (OSError, SafetensorError) as error:
             saved = list_checkpoints(run)
             last = f"{saved[-1]} is as it was" if saved else "there was none before"

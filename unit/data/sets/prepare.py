@@ -26,7 +26,7 @@ __all__ = ["Prepared", "add_arguments", "draw_toymaps", "prepare", "run"]
 
 DRAWN = ("toymaps", "toymaps_paired")
 """The data sets that are drawn here."""
-TOYMAPS = {"size": 64, "train": 1000, "test": 200, "seed": 0}
+TOYMAPS = {"size": 64, "train": 1000, "test": 200, "val": 100, "seed": 0}
 """What the toy maps are drawn with unless told otherwise."""
 
 
@@ -49,6 +49,7 @@ def prepare(
     size: int = TOYMAPS["size"],
     train: int = TOYMAPS["train"],
     test: int = TOYMAPS["test"],
+    val: int = TOYMAPS["val"],
     seed: int = TOYMAPS["seed"],
 ) -> Prepared:
     """Build the data set `name` (a key of RECIPES) in the new or empty folder `output`.
@@ -57,13 +58,13 @@ def prepare(
     the folder `downloads` beside `output`. CelebA needs an `attribute`, such as Smiling, which the faces of domain b
     have and those of domain a lack. Of digits, `crop` is the side of the center of MNIST's images that is kept
     (mnist_usps: 20 pixels, the box that a digit was scaled to, since USPS's fill theirs). The toy maps take `size`
-    (side in pixels), `train` and `test` (images per domain) and `seed`. Warnings go to stderr, each as one line.
+    (side in pixels), `train`, `test` and `val` (images per domain) and `seed`. Warnings go to stderr, each as one line.
 
     Raises ValueError for a name, an option, an archive or an image that is no good, FileNotFoundError for a source that
     is missing or incomplete, FileExistsError for an output with something in it, ConnectionError if no mirror delivers,
     and other OSErrors as the system reports them.
     """
-    options = {"size": size, "train": train, "test": test, "seed": seed}
+    options = {"size": size, "train": train, "test": test, "val": val, "seed": seed}
     _check_options(name, source=source, attribute=attribute, crop=crop, drawn=options != TOYMAPS)
     if source is not None and not source.exists():
         raise FileNotFoundError(f"no such folder or archive: {source}")
@@ -71,7 +72,8 @@ def prepare(
     with _staging(target) as stage:
         result = stage / "result"
         if name in DRAWN:
-            write_toymaps(result, size=size, train=train, test=test, seed=seed, paired=name == "toymaps_paired")
+            paired = name == "toymaps_paired"
+            write_toymaps(result, size=size, train=train, test=test, val=val, seed=seed, paired=paired)
         else:
             given = source or _download(RECIPES[name], target.parent / "downloads")
             _build(RECIPES[name], given, result, attribute=attribute, crop=crop, downloaded=source is None)
@@ -94,6 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             add("--size", type=_positive, default=TOYMAPS["size"], help="side in pixels (default: %(default)s)")
             add("--train", type=_positive, default=TOYMAPS["train"], help="images per domain (default: %(default)s)")
             add("--test", type=_positive, default=TOYMAPS["test"], help="images per domain (default: %(default)s)")
+            add("--val", type=_natural, default=TOYMAPS["val"], help="pairs to validate on (default: %(default)s)")
             add("--seed", type=int, default=TOYMAPS["seed"], help="which towns are drawn (default: %(default)s)")
             continue
         add("--source", type=Path, help="a folder or an archive that you have, instead of a download")
@@ -115,6 +118,7 @@ def run(args: argparse.Namespace) -> Prepared:
         size=args.size,
         train=args.train,
         test=args.test,
+        val=args.val,
         seed=args.seed,
     )
 
@@ -126,6 +130,11 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _natural(text: str) -> int:
+    """An argparse type: a whole number, or 0."""
+    return 0 if text == "0" else _positive(text)
+
+
 def _check_options(name: str, *, source: Path | None, attribute: str | None, crop: int | None, drawn: bool) -> None:
     """Raise ValueError for an unknown set, or for an option that this set does not have."""
     if name not in RECIPES:
@@ -133,7 +142,7 @@ def _check_options(name: str, *, source: Path | None, attribute: str | None, cro
     if name in DRAWN and source is not None:
         raise ValueError(f"source: toymaps are drawn here, got {source}")
     if name not in DRAWN and drawn:
-        raise ValueError(f"size, train, test and seed are options of toymaps, not of {name}")
+        raise ValueError(f"size, train, test, val and seed are options of toymaps, not of {name}")
     if name == "celeba" and attribute is None:
         raise ValueError("attribute: celeba needs one, such as Smiling")
     if crop is not None and (RECIPES[name].digits is None or not 1 <= crop <= MNIST_SIDE):

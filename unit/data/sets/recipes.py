@@ -30,7 +30,7 @@ class Recipe:
     the numbers of images expected in a folder of the result (`trainA`) or in a split (`train`: A and B together).
     `checksums` maps file names to `ALGORITHM:HEX`. `side_a` is the half of a side-by-side pair that is A. `digits` are
     the two sets of handwritten or printed digits that A and B are, and `crop` is the side of the center of MNIST's
-    images that is kept, in pixels.
+    images that is kept, in pixels. `paired` says that the training images, too, are pairs under the same names.
     """
 
     about: str
@@ -43,6 +43,7 @@ class Recipe:
     side_a: Literal["left", "right"] = "left"
     digits: tuple[DigitsName, DigitsName] | None = None
     crop: int = MNIST_SIDE
+    paired: bool = False
 
 
 def _at(hosts: tuple[str, ...], archive: str) -> tuple[str, ...]:
@@ -62,6 +63,7 @@ RECIPES: Mapping[str, Recipe] = {
         archive="maps.tar.gz",
         mirrors=_at(PIX2PIX, "maps.tar.gz"),
         counts=_paired(train=1096, test=1098),
+        paired=True,
     ),
     "facades": Recipe(
         about="A: photos of facades, B: their labels",
@@ -69,6 +71,7 @@ RECIPES: Mapping[str, Recipe] = {
         archive="facades.tar.gz",
         mirrors=_at(PIX2PIX, "facades.tar.gz"),
         counts=_paired(train=400, val=100, test=106),
+        paired=True,
     ),
     "cityscapes": Recipe(
         about="A: photos of streets, B: their labels",
@@ -76,6 +79,7 @@ RECIPES: Mapping[str, Recipe] = {
         archive="cityscapes.tar.gz",
         mirrors=_at(PIX2PIX, "cityscapes.tar.gz"),
         counts=_paired(train=2975, test=500),
+        paired=True,
     ),
     "edges2shoes": Recipe(
         about="A: edges, B: photos of shoes",
@@ -83,6 +87,7 @@ RECIPES: Mapping[str, Recipe] = {
         archive="edges2shoes.tar.gz",
         mirrors=_at(PIX2PIX, "edges2shoes.tar.gz"),
         counts=_paired(train=49825, test=200),
+        paired=True,
     ),
     "edges2handbags": Recipe(
         about="A: edges, B: photos of handbags",
@@ -90,6 +95,7 @@ RECIPES: Mapping[str, Recipe] = {
         archive="edges2handbags.tar.gz",
         mirrors=_at(PIX2PIX, "edges2handbags.tar.gz"),
         counts=_paired(train=138567, test=200),
+        paired=True,
     ),
     "day2night": Recipe(
         about="A: webcam scenes by day, B: the same scenes by night",
@@ -98,6 +104,7 @@ RECIPES: Mapping[str, Recipe] = {
         mirrors=_at(PIX2PIX, "night2day.tar.gz"),
         counts=_paired(train=17823),
         side_a="right",  # the archive is night2day: night on the left
+        paired=True,
     ),
     "horse2zebra": Recipe(
         about="A: horses, B: zebras",
@@ -173,6 +180,7 @@ RECIPES: Mapping[str, Recipe] = {
     "toymaps_paired": Recipe(
         about="the toy maps with the same towns in trainA and trainB, for methods that need pairs",
         terms="none",
+        paired=True,
     ),
 }
 
@@ -182,3 +190,9 @@ def how_to_get(root: str | None) -> str:
     name = "" if root is None or Path(root).expanduser().exists() else Path(root).name
     output = "" if Path(str(root)) == Path("datasets") / name else f" --output {shlex.quote(str(root))}"
     return f"`unit data {name}{output}` gets it" if name in RECIPES else ""
+
+
+def has_pairs(root: str | None) -> bool:
+    """Whether the folder `…/NAME` is, by its name, a data set whose training images are pairs."""
+    recipe = None if root is None else RECIPES.get(Path(root).name)
+    return recipe is not None and recipe.paired

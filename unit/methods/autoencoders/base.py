@@ -18,12 +18,13 @@ from unit.core.posterior import Posterior, build_posterior
 from unit.core.prior import Prior
 from unit.core.regularizer import Adversarial
 from unit.data.batches import Batches, DataError, Shard
-from unit.data.domain import Domain
+from unit.data.domain import Choose, Domain
 from unit.data.grid import Grid
 from unit.data.images import to_float, to_uint8
 from unit.data.labeled import ImageBatch, ImageBatches, open_batches
+from unit.data.one_domain import open_images, validation_split
 from unit.memory import check_batch
-from unit.methods.base import Method, OptimizerGroup, Phase, check_groups, named_domains
+from unit.methods.base import Method, OptimizerGroup, Part, Phase, check_groups, named_domains
 from unit.models.autoencoder import ImageAutoencoder, ImageShape, NetsConfig, TrainedNetsConfig, check_widths
 from unit.models.base import Model
 from unit.networks.codes import Activation
@@ -106,6 +107,19 @@ class ImageMethod(Method[ImageBatch]):
         if cls.labels_needed and not batches.images.classes:
             raise DataError(f"data: {config.method} needs labels, and these images have none; give a folder per class")
         return batches
+
+    @classmethod
+    def read(cls, config: Any, part: Part, choose: Choose | None = None) -> dict[str, Domain]:
+        split = validation_split(config.data) if part == "val" else part
+        if split is None:
+            return {}
+        images = open_images(config.data, split)
+        chosen = images.names if choose is None else choose(images.names)
+        return {"images": images.without(set(images.names) - set(chosen))}
+
+    @classmethod
+    def open_shown(cls, config: Any, shard: Shard, domains: Mapping[str, Domain]) -> ImageBatches:
+        return ImageBatches(domains["images"], shard)
 
 
 def check_square(images: Domain) -> None:
