@@ -43,9 +43,9 @@ def test_a_run_is_evaluated_on_its_own_data_in_tables(run: Path, run_command: Co
     assert "round trip" in said.out and "taken for the target domain" in said.out and "pairs in the order" in said.out
     tables = said.out.rstrip("\n").split("\n\n")
     written = json.loads((run / "evaluation.json").read_text())
-    assert list(written) == ["maps", "psnr", "ssim", "classifier", "round_trip", "pairing"] and len(tables) == len(
-        written
-    )
+    assert list(written) == ["maps", "psnr", "ssim", "classifier", "round_trip", "neighbors", "pairing"] and len(
+        tables
+    ) == len(written)
     assert said.out == "\n\n".join(map(str, unit.evaluate(run).values())) + "\n"
 
 

@@ -92,7 +92,7 @@ def test_json_has_rows_and_what_there_is_beside_them() -> None:
 
 def test_a_run_is_evaluated_on_its_own_data(run: Path) -> None:
     found = unit.evaluate(run)
-    assert found.keys() == {"maps", "psnr", "ssim", "classifier", "round_trip", "pairing"}
+    assert found.keys() == {"maps", "psnr", "ssim", "classifier", "round_trip", "neighbors", "pairing"}
     assert written(run) == {name: figures.as_json() for name, figures in found.items()}
 
 
@@ -133,7 +133,7 @@ def test_a_model_without_its_run_needs_to_know_where_the_data_is(run: Path, toys
         shutil.copy(run / name, model)
     with pytest.raises(ValueError, match=r"--data\.root.*testA and testB"):
         unit.evaluate(model)
-    assert unit.evaluate(model, root=toys).keys() == {"maps", "psnr", "ssim", "classifier", "round_trip"}
+    assert unit.evaluate(model, root=toys).keys() == {"maps", "psnr", "ssim", "classifier", "round_trip", "neighbors"}
     assert (model / "evaluation.json").exists()
 
 

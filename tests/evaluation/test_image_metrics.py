@@ -29,7 +29,7 @@ OF_METHODS = {
 }  # fmt: skip
 OF_TRANSLATORS = {
     "maps", "psnr", "ssim", "lpips", "kid_efficientnet", "kid", "fid", "classifier", "round_trip", "pairing",
-    "adaptation",
+    "adaptation", "probe", "neighbors",
 }  # fmt: skip
 
 

@@ -89,7 +89,16 @@ def test_it_is_measured_and_written_from_the_command_line(mine: None, run: Path,
 
 
 def test_it_is_among_all_that_apply_and_in_the_list(mine: None, run: Path, run_command: Command) -> None:
-    assert list(unit.evaluate(run)) == ["maps", "psnr", "ssim", "classifier", "round_trip", "pairing", "mine"]
+    assert list(unit.evaluate(run)) == [
+        "maps",
+        "psnr",
+        "ssim",
+        "classifier",
+        "round_trip",
+        "neighbors",
+        "pairing",
+        "mine",
+    ]
     said = run_command("main", "evaluate", "--metrics", "list")
     assert said.code == 0 and said.out.splitlines()[-1].startswith("mine")
 

@@ -19,6 +19,8 @@ METRICS: dict[str, "str | Metric"] = {
     "fid": "unit.evaluation.fid:METRIC",
     "classifier": "unit.evaluation.classifier:METRIC",
     "round_trip": "unit.evaluation.round_trip:METRIC",
+    "probe": "unit.evaluation.probe:METRIC",
+    "neighbors": "unit.evaluation.neighbors:METRIC",
     "adaptation": "unit.evaluation.adaptation:METRIC",
     "pairing": "unit.evaluation.pairing:METRIC",
     "bound": "unit.evaluation.bound:METRIC",

@@ -27,10 +27,14 @@ def bootstrap(values: Tensor, figures: Callable[[Tensor], Tensor], *, seed: int)
     Returns:
         F pairs (low, high).
     """
-    generator = draws.generator(seed, "bootstrap")
+    return percentiles(figures(resampled_means(values, seed)))
+
+
+def resampled_means(values: Tensor, *key: draws.Key) -> Tensor:
+    """The means of RESAMPLES resamplings of (N, K): (RESAMPLES, K)."""
+    generator = draws.generator("bootstrap", *key)
     count = len(values)
-    means = [values[torch.randint(count, (count,), generator=generator)].mean(0) for _ in range(RESAMPLES)]
-    return percentiles(figures(torch.stack(means)))
+    return torch.stack([values[torch.randint(count, (count,), generator=generator)].mean(0) for _ in range(RESAMPLES)])
 
 
 def percentiles(drawn: Tensor) -> list[tuple[float, float]]:

@@ -62,6 +62,8 @@ class TranslationSet:
         self.scaled: set[Path] = set()
         self.kept: dict[str, Any] = {}
         """What metrics keep by name that does not depend on the model's weights."""
+        self.codes: dict[str, Any] = {}
+        """The codes of each domain, once they are wanted."""
         self._translated: dict[Direction, Stored] = {}
         self._round_trips: dict[Direction, Stored] = {}
 
@@ -72,7 +74,7 @@ class TranslationSet:
         assert isinstance(model, ImageTranslator)
         other = copy.copy(self)
         other.model, other.translator = model, Translator(model).to(self.translator.device)
-        other._translated, other._round_trips = {}, {}
+        other.codes, other._translated, other._round_trips = {}, {}, {}
         return other
 
     def folder(self, name: str) -> Path:
