@@ -2,6 +2,7 @@
 
 import doctest
 import re
+import shutil
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
@@ -36,6 +37,7 @@ def desk(toys: Path, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "photos").symlink_to(toys / "testA")
     Image.new("RGB", (48, 36), (90, 140, 60)).save("photo.jpg")
     assert train(tiny(Path("runs/maps"), "--train.steps", "1")) == 0
+    shutil.copytree("runs/maps", "runs/maps_again")
     save_model(Path("runs/mnist_vae"), autoencoder(NetsConfig(), ImageShape()), step=1)
     for name in ("one", "two"):
         (tmp_path / "digits").mkdir(exist_ok=True)
@@ -51,7 +53,7 @@ def desk(toys: Path, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 PUBLIC = [
-    unit.encode, unit.evaluate, unit.load, unit.sample, unit.train, unit.translate, unit.write_report,
+    unit.compare, unit.encode, unit.evaluate, unit.load, unit.sample, unit.train, unit.translate, unit.write_report,
     Translator.__call__,
 ]  # fmt: skip
 
@@ -68,7 +70,7 @@ def test_the_examples_of_the_public_functions(desk: Path, function: Callable[...
 
 
 def test_every_public_name_is_among_them() -> None:
-    assert unit.__all__ == ["encode", "evaluate", "load", "sample", "train", "translate", "write_report"]
+    assert unit.__all__ == ["compare", "encode", "evaluate", "load", "sample", "train", "translate", "write_report"]
 
 
 def test_the_python_of_the_readme(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from unit.registry import look_up
 
 __version__ = "0.2.0"
-__all__ = ["encode", "evaluate", "load", "sample", "train", "translate", "write_report"]
+__all__ = ["compare", "encode", "evaluate", "load", "sample", "train", "translate", "write_report"]
 
 if TYPE_CHECKING:
     from unit.api import train
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from unit.inference.folder import translate
     from unit.inference.samples import sample
     from unit.inference.translator import load
-    from unit.report.report import write_report
+    from unit.report.report import compare, write_report
 
 _PUBLIC = {
+    "compare": "unit.report.report:compare",
     "encode": "unit.inference.codes:encode",
     "evaluate": "unit.evaluation.evaluate:evaluate",
     "load": "unit.inference.translator:load",

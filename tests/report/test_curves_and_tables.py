@@ -128,10 +128,12 @@ def test_intervals_stand_beside_figures() -> None:
 
 
 def test_the_last_iterate_stands_beside_the_average_where_it_differs() -> None:
-    last = {"maps": {"figures": {"model": {"max": 0.5}, "constant color": {"max": 0.35, "balanced": 0.2}}}}
+    rows = {"model": {"max": 0.5}, "constant color": {"max": 0.35, "balanced": 0.2}}
+    last = {"maps": {"figures": rows, "intervals": {"model": {"max": [0.4, 0.6]}}}}
     (table,) = read_tables(maps() | {"last_iterate": last})
     assert [row.name for row in table.rows] == ["model", "constant color", "model, last iterate"]
     assert table.rows[2].own and [cell.text for cell in table.rows[2].cells] == ["0.500", ""]
+    assert table.rows[2].cells[0].interval == "[0.40, 0.60]"
 
 
 def test_figures_of_images_are_found_by_name() -> None:

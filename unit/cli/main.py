@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("unit.cli.evaluate:evaluate", "a model's figures on images that it has not seen"),
     "plot": ("unit.cli.plot:plot", "a model's pictures"),
     "report": ("unit.cli.report:report", "a run's report: images, figures and curves as a page that can be sent"),
+    "compare": ("unit.cli.compare:compare", "several runs side by side: figures, images, and what differs"),
     "sweep": ("unit.cli.sweep:sweep", "train several configs, overrides and seeds, and compare them in one table"),
     "config": ("unit.cli.config:config", "list the configs that come with unit, or show one"),
     "prove-resume": ("unit.cli.prove_resume:prove_resume", "prove that a training resumes exactly"),

@@ -1,7 +1,6 @@
 """`unit report`: a run's report, to be opened in a browser, kept and sent."""
 
 import webbrowser
-from pathlib import Path
 
 from unit.cli.errors import OneLineParser, exit_code, parse, pixels_or_keep
 
@@ -44,7 +43,7 @@ def report(arguments: list[str]) -> int:
             say=lambda line: print(line, flush=True),
         )
         print(written)
-        if options.open == "yes" and not webbrowser.open(Path(written.page).resolve().as_uri()):
+        if options.open == "yes" and not webbrowser.open(written.page.resolve().as_uri()):
             print("no browser could be opened; open that file in one")
         return 0
 

@@ -67,8 +67,7 @@ def pictures_of(paths: list[Path], folder: Path) -> list[Picture]:
 def describe_run(facts: RunFacts, model: Path) -> RunText:
     """What there is to say of a run."""
     method = str(facts.config.get("method", "model"))
-    of = f" of {facts.steps}" if facts.steps else ""
-    parts = [method, f"step {facts.step}{of}"] if facts.config else [method]
+    parts = [method, f"step {facts.step}{of(facts)}"] if facts.config else [method]
     if facts.status:
         parts.append(f"{facts.status} {when(facts.state.get('time'))}".strip())
     if model.resolve() != facts.folder.resolve():
@@ -76,7 +75,7 @@ def describe_run(facts: RunFacts, model: Path) -> RunText:
     return RunText(
         name=facts.name,
         status=facts.status or "model",
-        partial=partial_line(facts, of),
+        partial=partial_line(facts),
         line=" · ".join(parts),
         facts=facts_of(facts),
         commands=list(dict.fromkeys(str(start["command"]) for start in facts.starts if start.get("command"))),
@@ -84,15 +83,25 @@ def describe_run(facts: RunFacts, model: Path) -> RunText:
     )
 
 
-def partial_line(facts: RunFacts, of: str) -> str:
+def of(facts: RunFacts) -> str:
+    """Of how many steps, where that is known."""
+    return f" of {facts.steps}" if facts.steps else ""
+
+
+def state_line(facts: RunFacts) -> str:
+    """How a run stands, in a few words."""
+    return f"{facts.status or 'model'}, step {facts.step}{of(facts)}"
+
+
+def partial_line(facts: RunFacts) -> str:
     """Why the report is not the whole, or nothing."""
     match facts.status:
         case "running":
-            return f"This run is still training, at step {facts.step}{of}. Images are its newest checkpoint's."
+            return f"This run is still training, at step {facts.step}{of(facts)}. Images are its newest checkpoint's."
         case "killed" | "interrupted":
-            return f"This run was {facts.status} at step {facts.step}{of}; --resume goes on with it."
+            return f"This run was {facts.status} at step {facts.step}{of(facts)}; --resume goes on with it."
         case "failed":
-            return one_line(f"This run failed at step {facts.step}{of}: {facts.state.get('error', '')}")
+            return one_line(f"This run failed at step {facts.step}{of(facts)}: {facts.state.get('error', '')}")
     return ""
 
 

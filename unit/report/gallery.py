@@ -250,10 +250,13 @@ def distances(pictures: Mapping[str, Tensor], better: dict[str, str]) -> dict[st
     """Figures for an image that no metric has any of: how far its translation is from the truth, and its round trip
     from it, as the mean absolute difference in gray levels of 255."""
     found = {}
-    for label, one, other in (
-        ("L1 to the truth", TRANSLATION, TRUTH),
-        ("L1 of the round trip", INPUT, ROUND_TRIP),
-    ):
+    several = len(pictures.keys() - ORDER.keys()) > 1
+    to_truth = [
+        (f"{label}: L1 to the truth" if several else "L1 to the truth", label, TRUTH)
+        for label in pictures
+        if label not in ORDER
+    ]
+    for label, one, other in [*to_truth, ("L1 of the round trip", INPUT, ROUND_TRIP)]:
         if one in pictures and other in pictures and pictures[one].shape == pictures[other].shape:
             difference = pictures[one].double() - pictures[other].double()
             found[label] = float(difference.abs().mean())

@@ -3,7 +3,7 @@
 It shows what there is. A run that still trains, lacks its data or was never evaluated has a report that says so.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from unit.models.base import Resize
 from unit.report import autoencoder, curves, tables
 from unit.report.captions import Picture, describe_run, pictures_of
 from unit.report.codes import plot_codes
+from unit.report.comparison import as_screen, compare_configs, compare_facts, compare_figures, label_runs
 from unit.report.facts import RunFacts, read_object, read_run
 from unit.report.gallery import TRANSLATION, Gallery, make_gallery
 from unit.report.site import report_folder, write_page
@@ -33,9 +34,11 @@ class Report:
 
     page: Path
     notes: list[str] = field(default_factory=list)
+    text: str = ""
+    """What is on it, for a terminal; of a comparison."""
 
     def __str__(self) -> str:
-        return "\n".join([*self.notes, str(self.page)])
+        return "\n".join([*([self.text, ""] if self.text else []), *self.notes, str(self.page)])
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,8 @@ def write_report(
         notes = list(facts.notes)
         images = open_images(model, place, notes)
         evaluation = figures_of(model, facts, images if evaluate else None, notes, say)
-        galleries = galleries_of(partial, images, evaluation, count, notes, say)
+        opened = {} if images is None else {TRANSLATION: images}
+        galleries = galleries_of(partial, opened, {TRANSLATION: evaluation}, count, notes, say)
         write_page(
             partial,
             "report.html",
@@ -110,6 +114,114 @@ def write_report(
             notes=notes,
         )
     return Report(target / "index.html", notes)
+
+
+def compare(
+    runs: Sequence[str | Path],
+    output: str | Path | None = None,
+    *,
+    root: str | Path | None = None,
+    resize: Resize = None,
+    split: Split | None = None,
+    count: int = COUNT,
+    evaluate: bool = True,
+    say: Say = lambda line: None,
+) -> Report:
+    """Compare runs: their figures in one table, their translations of the same images side by side, and what differs in
+    their configs; as a page like a report's, and as text.
+
+    Args:
+        runs: two or more, as `write_report` takes them.
+        output: the page's folder; by default `comparison`, beside the first run.
+        root, resize, split: of the images, as `unit.evaluate` takes them; by default the first run's.
+        count, evaluate, say: as of `write_report`.
+
+    Returns:
+        The path of index.html, the comparison as text, and lines on what is missing.
+
+    Raises:
+        FileNotFoundError, FileExistsError, ValueError: as of `write_report`; fewer than two runs.
+
+    Example:
+        >>> unit.compare(["runs/maps", "runs/maps_again"]).page.as_posix()
+        'runs/comparison/index.html'
+    """
+    if count < 1:
+        raise ValueError(f"count: expected at least 1, got {count}")
+    if len(runs) < 2:
+        raise ValueError(f"compare: expected two runs or more, got {len(runs)}")
+    models = dict(zip(label_runs([Path(run) for run in runs]), map(Path, runs), strict=True))
+    facts = {label: read_run(run_of(model)) for label, model in models.items()}
+    target = Path(output) if output is not None else beside(run_of(Path(runs[0]))) / "comparison"
+    with report_folder(target) as partial:
+        notes: list[str] = []
+        images, evaluations = open_each(models, facts, Place(root, resize, split), evaluate, notes, say)
+        of_images = with_same_images(evaluations, images, notes)
+        content: dict[str, Any] = {
+            "tables": compare_figures(evaluations),
+            "facts": compare_facts(facts),
+            "configs": compare_configs(facts),
+        }
+        write_page(
+            partial,
+            "compare.html",
+            labels=list(models),
+            galleries=galleries_of(partial, images, of_images, count, notes, say),
+            pictures=pictures_beside(partial, images, notes, say),
+            notes=notes,
+            **content,
+        )
+    return Report(target / "index.html", notes, as_screen(list(models), **content))
+
+
+def beside(folder: Path) -> Path:
+    """The folder that a folder lies in."""
+    return folder.parent if folder.name else folder.absolute().parent
+
+
+def open_each(
+    models: Mapping[str, Path],
+    facts: Mapping[str, RunFacts],
+    place: Place,
+    evaluate: bool,
+    notes: list[str],
+    say: Say,
+) -> tuple[dict[str, EvaluationSet], dict[str, dict[str, Any]]]:
+    """The images of each run that has any, and its figures."""
+    images: dict[str, EvaluationSet] = {}
+    evaluations: dict[str, dict[str, Any]] = {}
+    for label, model in models.items():
+        own = list(facts[label].notes)
+        found = open_images(model, place, own)
+        evaluations[label] = figures_of(model, facts[label], found if evaluate else None, own, say)
+        images |= {} if found is None else {label: found}
+        notes += [f"{label}: {note}" for note in own]
+    return images, evaluations
+
+
+def with_same_images(
+    evaluations: Mapping[str, dict[str, Any]], images: Mapping[str, EvaluationSet], notes: list[str]
+) -> dict[str, dict[str, Any]]:
+    """The evaluations whose images are those that are shown, the first run's; `notes` names the others."""
+    roots = {label: one.root.resolve() for label, one in images.items() if isinstance(one, TranslationSet)}
+    same = {}
+    for label, evaluation in evaluations.items():
+        if label in roots and roots[label] != next(iter(roots.values())):
+            notes.append(one_line(f"{label}: its figures are of the images in {roots[label]}, not of those shown here"))
+        else:
+            same[label] = evaluation
+    return same
+
+
+def pictures_beside(
+    partial: Path, images: Mapping[str, EvaluationSet], notes: list[str], say: Say
+) -> list[tuple[str, str, list[tuple[str, Picture]]]]:
+    """The pictures of several models by what they show: (title, caption, [(run, picture)])."""
+    found: dict[str, list[tuple[str, Picture]]] = {}
+    for number, (label, one) in enumerate(images.items()):
+        for picture in draw_pictures(partial, one, notes, say, below=f"pictures/{number}"):
+            found.setdefault(picture.title, []).append((label, picture))
+    return [(title, of_runs[0][1].caption, of_runs) for title, of_runs in found.items()]
 
 
 def report_name(model: Path) -> str:
@@ -155,22 +267,32 @@ def figures_of(
 
 
 def galleries_of(
-    partial: Path, images: EvaluationSet | None, evaluation: dict[str, Any], count: int, notes: list[str], say: Say
+    partial: Path,
+    images: Mapping[str, EvaluationSet],
+    evaluations: Mapping[str, Mapping[str, Any]],
+    count: int,
+    notes: list[str],
+    say: Say,
 ) -> list[Gallery]:
-    """A gallery of each direction of a translator."""
-    if not isinstance(images, TranslationSet):
+    """A gallery of each direction that all of these translators have; none of other models."""
+    sets = {label: one for label, one in images.items() if isinstance(one, TranslationSet)}
+    if not sets or len(sets) < len(images):
         return []
     galleries = []
-    for direction in images.model.directions:
+    first, *others = sets.values()
+    for direction in first.model.directions:
+        if any(direction not in other.model.directions for other in others):
+            continue
         say(f"translating up to {count} images {direction}")
         try:
             gallery = make_gallery(
                 partial,
-                {TRANSLATION: images},
+                sets,
                 direction,
                 count=count,
-                figures=tables.image_figures(evaluation, direction),
-                better=tables.better_of(evaluation),
+                figures=tables.all_image_figures(evaluations, direction),
+                better=tables.all_better(evaluations),
+                round_trips=not others,
             )
         except (OSError, ValueError) as error:
             notes.append(one_line(f"no images {direction}: {error}"))
@@ -195,12 +317,14 @@ def copy_samples(partial: Path, facts: RunFacts) -> list[tuple[int, str]]:
     return copied
 
 
-def draw_pictures(partial: Path, images: EvaluationSet | None, notes: list[str], say: Say) -> list[Picture]:
+def draw_pictures(
+    partial: Path, images: EvaluationSet | None, notes: list[str], say: Say, *, below: str = "pictures"
+) -> list[Picture]:
     """What `unit plot` draws of the model, where it draws anything."""
     if images is None:
         return []
     say("drawing the model's pictures")
-    folder = partial / "pictures"
+    folder = partial / below
     try:
         if isinstance(images, TranslationSet):
             paths = plot_codes(images.model, images.root, folder, resize=images.resize)

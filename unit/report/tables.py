@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from unit.evaluation import METRICS
+from unit.evaluation.metric import Metric
+from unit.registry import look_up
 from unit.report.curves import is_number, items
 
 LAST = "last_iterate"
@@ -26,6 +28,8 @@ class Cell:
     value: float | None
     text: str = ""
     interval: str = ""
+    best: bool = False
+    """Whether it is the best of its row, in a comparison."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,15 @@ def read_tables(evaluation: Mapping[str, Any]) -> list[Table]:
         rows = figures_of(content)
         if metric == LAST or not rows:
             continue
-        of_last = figures_of(last.get(metric)) if isinstance(last, dict) else {}
-        for name, values in of_last.items():
+        content_of_last = last.get(metric) if isinstance(last, dict) else None
+        intervals = dict(items(content.get("intervals")))
+        for name, values in figures_of(content_of_last).items():
             if values != rows.get(name):
                 rows[f"{name}, last iterate"] = values
-        tables.append(table(metric, rows, content))
+                intervals[f"{name}, last iterate"] = dict(items(dict(items(content_of_last)).get("intervals"))).get(
+                    name
+                )
+        tables.append(table(metric, rows, content | {"intervals": intervals}))
     return tables
 
 
@@ -96,7 +104,7 @@ def table(metric: str, rows: dict[str, dict[str, float]], content: Mapping[str, 
         interval = known.get(row, {}).get(name)
         return Cell(rows[row][name], f"{rows[row][name]:.{decimals[name]}f}", span(interval, decimals[name]))
 
-    owned = any(name in OWN for name in rows)
+    owned = not all(name.removesuffix(", last iterate") in OWN for name in rows)
     return Table(
         metric=metric,
         about=about(metric),
@@ -148,9 +156,9 @@ def span(interval: object, decimals: int) -> str:
 
 def decimals_for(values: list[float]) -> int:
     """Decimals that show the largest of a column's figures to three digits, and the smallest to two: 1 to 5; none where
-    all are whole numbers."""
+    all are whole numbers, as counts are; 0 and 1 may be shares."""
     sizes = [abs(value) for value in values if value]
-    if all(value == int(value) for value in values) and sizes:
+    if all(value == int(value) for value in values) and max(sizes, default=0.0) >= 2:
         return 0
     largest, smallest = max(sizes, default=1.0), min(sizes, default=1.0)
     return min(max(2 - math.floor(math.log10(largest)), 1 - math.floor(math.log10(smallest)), 1), 5)
@@ -163,6 +171,29 @@ def about(metric: str) -> str:
         return ""
     text = importlib.import_module(entry.partition(":")[0]).__doc__ or ""
     return text.strip().splitlines()[0] if text.strip() else ""
+
+
+def all_image_figures(evaluations: Mapping[str, Mapping[str, Any]], direction: str) -> dict[str, dict[str, float]]:
+    """The figures of each image of a direction by its name, of several runs under their labels."""
+    found: dict[str, dict[str, float]] = {}
+    for run, evaluation in evaluations.items():
+        for name, figures in image_figures(evaluation, direction).items():
+            found.setdefault(name, {}).update({of_run(run, figure, evaluations): v for figure, v in figures.items()})
+    return found
+
+
+def all_better(evaluations: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Whether higher or lower is better, by the same labels."""
+    return {
+        of_run(run, figure, evaluations): better
+        for run, evaluation in evaluations.items()
+        for figure, better in better_of(evaluation).items()
+    }
+
+
+def of_run(run: str, figure: str, runs: Mapping[str, Any]) -> str:
+    """A figure's label among those of several runs; of one run it is the figure's own."""
+    return f"{run}, {figure}" if len(runs) > 1 else figure
 
 
 def image_figures(evaluation: Mapping[str, Any], direction: str) -> dict[str, dict[str, float]]:
@@ -187,12 +218,14 @@ def better_of(evaluation: Mapping[str, Any]) -> dict[str, str]:
     """Whether higher or lower is better, by the label of each figure of an image, where the metric says so."""
     found: dict[str, str] = {}
     for metric, content in evaluation.items():
-        entry = METRICS.get(metric)
-        if isinstance(entry, str):
-            module, _, attribute = entry.partition(":")
-            entry = getattr(importlib.import_module(module), attribute)
-        better = str(getattr(entry, "better", None) or "")
+        better = better_of_metric(metric)
         for _, images in items(dict(items(content)).get("images")) if better else []:
             for _, figures in items(images):
                 found |= {label(metric, figure): better for figure, _ in items(figures)}
     return found
+
+
+def better_of_metric(metric: str) -> str:
+    """higher or lower; nothing of a metric that says neither, or that is not known."""
+    known: Metric | None = look_up(METRICS, metric, what="metric") if metric in METRICS else None
+    return known.better or "" if known is not None else ""
