@@ -19,7 +19,7 @@ from unit.evaluation.sets import TranslationSet
 from unit.evaluation.store import same_sizes
 from unit.models.base import Direction
 
-BATCH = 16
+BATCH = 8
 INCEPTION = Published(
     "FID's Inception v3",
     "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
@@ -59,7 +59,10 @@ class EfficientNetLite0(nn.Module):
 def load_inception(folder: Path | None) -> nn.Module:
     """Inception v3 with FID's weights and its resizing: uint8 (B, 3, H, W) to float (B, 2048)."""
     kind = library("torchmetrics.image.fid").NoTrainInceptionV3
-    path = str(INCEPTION.file(folder))
+    try:
+        path = str(INCEPTION.file(folder))
+    except ValueError as error:
+        raise ValueError(f"{error}; kid_efficientnet needs no download") from error
     network: nn.Module = kind("inception-v3-compat", ["2048"], feature_extractor_weights_path=path, antialias=False)
     return network
 
