@@ -222,6 +222,11 @@ def test_figures_older_than_the_model_are_called_so(run: Path) -> None:
     assert any("older than the model" in note for note in write_report(run).notes)
 
 
+def test_figures_of_images_that_chose_the_best_checkpoint_are_called_so(run: Path) -> None:
+    (run / "validation.json").write_text('{"split": "test", "images": {}, "set_aside": {}}')
+    assert "validated on test images" in Page(write_report(run, evaluate=False, count=1).page).text
+
+
 def test_damaged_files_are_noted(run: Path) -> None:
     for name in ("run.json", "evaluation.json", "metrics.jsonl"):
         (run / name).write_text('{"broken')

@@ -295,8 +295,9 @@ def same(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
 
 
 def list_files(run: Path) -> list[Path]:
-    """The finished model, and the samples."""
-    found = [run / "model.safetensors", run / "config.json", *(run / "samples").glob("*")]
+    """The finished model, the samples, and what was validated."""
+    names = ("model.safetensors", "config.json", "validation.jsonl", "validation.json")
+    found = [*(run / name for name in names), *(run / "samples").glob("*")]
     return [path for path in found if path.is_file()]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from unit import weights
 from unit.data.one_domain import Split
-from unit.evaluation.evaluate import measure_and_write, open_set, run_of
+from unit.evaluation.evaluate import CHOSEN, chosen_on_test, measure_and_write, open_set, run_of
 from unit.evaluation.sets import EvaluationSet, TranslationSet
 from unit.models.base import Resize
 from unit.report import autoencoder, curves, tables
@@ -90,13 +90,13 @@ def write_report(
     """
     if count < 1:
         raise ValueError(f"count: expected at least 1, got {count}")
-    model = Path(run)
+    model = weights.resolve(Path(run))
     folder = run_of(model)
     facts = read_run(folder)
     place = Place(root, resize, split)
     target = Path(output) if output is not None else folder / report_name(model)
     with report_folder(target) as partial:
-        notes = list(facts.notes)
+        notes = facts.notes + ([CHOSEN] if chosen_on_test(folder) else [])
         images = open_images(model, place, notes)
         evaluation = figures_of(model, facts, images if evaluate else None, notes, say)
         opened = {} if images is None else {TRANSLATION: images}
