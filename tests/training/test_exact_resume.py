@@ -4,7 +4,9 @@ one; and each fault that a resume can have, planted, shows.
 A kill is an exception here that nothing catches and that lets nothing be written. Real SIGKILLs are in test_proof.py.
 """
 
+import functools
 import itertools
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import torch
 from adaptation_toys import write_classes
 from conftest import Command, Tiny
 from digit_toys import METHODS, options, write_mnist
-from run_files import Killed, saved_steps, without_flushing
+from run_files import Killed, contents, saved_steps, without_flushing
 from sibling_toys import ADAPTED, SIBLINGS, sibling_options
 
 from unit import draws, weights
@@ -33,6 +35,8 @@ UNIT = {
     "unit accumulated": ["--train.batch_size", "4", "--train.accumulation", "2"],
 }
 Arguments = Callable[..., list[str]]
+Unbroken = Callable[[str], tuple[Path, int]]
+KilledRun = Callable[[str], Path]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,7 @@ def arguments(tiny: Tiny, toys: Path, pairs: Path, tmp_path_factory: pytest.Temp
     return of
 
 
-no_flushing = pytest.fixture(without_flushing, autouse=True)
+no_flushing = pytest.fixture(without_flushing, scope="module", autouse=True)
 
 
 def kill_after(monkeypatch: pytest.MonkeyPatch, *, step: int, phase: int) -> list[int]:
@@ -76,29 +80,70 @@ def kill_after(monkeypatch: pytest.MonkeyPatch, *, step: int, phase: int) -> lis
     return taken
 
 
+@pytest.fixture(scope="module")
+def unbroken(arguments: Arguments, run_command: Command, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
+    """`unbroken(name)`: the run that nobody kills, and how many optimizer steps a step of it has. Tests read it."""
+
+    @functools.cache
+    def of(name: str) -> tuple[Path, int]:
+        run = tmp_path_factory.mktemp("unbroken") / "run"
+        with pytest.MonkeyPatch.context() as patch:
+            taken = kill_after(patch, step=0, phase=0)
+            assert run_command("train", *arguments(name, run)).code == 0
+        assert len(set(taken)) == 1
+        return run, taken[0]
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def killed(arguments: Arguments, run_command: Command, tmp_path_factory: pytest.TempPathFactory) -> KilledRun:
+    """`killed(name)`: the run killed in step 3 after its first optimizer step. Tests read it, or copy it."""
+
+    @functools.cache
+    def of(name: str) -> Path:
+        run = tmp_path_factory.mktemp("killed") / "run"
+        with pytest.MonkeyPatch.context() as patch:
+            kill_after(patch, step=3, phase=1)
+            with pytest.raises(Killed):
+                run_command("train", *arguments(name, run))
+        return run
+
+    return of
+
+
 @pytest.mark.parametrize("name", [*UNIT, *SIBLINGS, *ADAPTED, "unit mixed accumulated", *METHODS])
 def test_killed_between_any_two_optimizer_steps_it_ends_as_the_unbroken_one(
-    name: str, arguments: Arguments, run_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    arguments: Arguments,
+    unbroken: Unbroken,
+    run_command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Killed in step 3 after its first optimizer step; then in step 3 or 4 after the next; and so on, until it ends."""
-    whole, run = tmp_path / "whole", tmp_path / "run"
-    with monkeypatch.context() as patch:
-        taken = kill_after(patch, step=0, phase=0)
-        assert run_command("train", *arguments(name, whole)).code == 0
-    assert len(set(taken)) == 1
+    run, (whole, taken) = tmp_path / "run", unbroken(name)
     again = [*arguments(name, run), "--resume", "auto"]
-    for phase in range(1, taken[0] + 1):
+    for phase in range(1, taken + 1):
         with monkeypatch.context() as patch:
             kill_after(patch, step=3 if phase == 1 else 2 - phase % 2, phase=phase)  # counted from where it goes on
             with pytest.raises(Killed):
                 run_command("train", *again)
         assert saved_steps(run) == [2]
-    other = tmp_path / "elsewhere"
-    assert run_command("train", "--resume", run, "--run.output", other).code == 0
-    assert compare(whole, other)[0] == ["samples/step-00000002.png", "metrics.jsonl"]  # which it has from step 3 on
     said = run_command("train", *again)
     assert said.code == 0 and said.out.splitlines()[0].endswith("from step 2")
     assert compare(whole, run) == ([], compare(whole, whole)[1])
+
+
+@pytest.mark.parametrize("name", ["unit", "cyclegan", "aae_semi"])
+def test_it_may_go_on_in_another_folder(
+    name: str, unbroken: Unbroken, killed: KilledRun, run_command: Command, tmp_path: Path
+) -> None:
+    before = contents(killed(name))
+    assert run_command("train", "--resume", killed(name), "--run.output", tmp_path / "run").code == 0
+    found = compare(unbroken(name)[0], tmp_path / "run")[0]
+    assert found == ["samples/step-00000002.png", "metrics.jsonl"]  # which it has from step 3 on
+    assert contents(killed(name)) == before
 
 
 # Planted faults: the comparison above must find each.
@@ -192,20 +237,23 @@ def test_a_fault_planted_in_a_resume_shows(
     name: str,
     fault: Callable[[pytest.MonkeyPatch], None],
     arguments: Arguments,
+    unbroken: Unbroken,
+    killed: KilledRun,
     run_command: Command,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A draw at fault has its way in the unbroken training too; the rest only in the resumed one."""
-    fault_of_a_draw = "global_generator" in fault.__name__
     whole, run = tmp_path / "whole", tmp_path / "run"
-    with monkeypatch.context() as patch:
-        if fault_of_a_draw:
+    if "global_generator" in fault.__name__:
+        with monkeypatch.context() as patch:
             fault(patch)
-        assert run_command("train", *arguments(name, whole)).code == 0
-        kill_after(patch, step=3, phase=1)
-        with pytest.raises(Killed):
-            run_command("train", *arguments(name, run))
+            assert run_command("train", *arguments(name, whole)).code == 0
+            kill_after(patch, step=3, phase=1)
+            with pytest.raises(Killed):
+                run_command("train", *arguments(name, run))
+    else:
+        whole, run = unbroken(name)[0], Path(shutil.copytree(killed(name), run))
     with monkeypatch.context() as patch:
         fault(patch)
         assert run_command("train", "--resume", run).code == 0
