@@ -58,6 +58,9 @@ FAULTY = {
 LIMIT = 240
 """Seconds for a group that trains many."""
 
+STEPS = 8
+"""Of each training; 20 in the slow proof."""
+
 Division = tuple[int, int]
 
 
@@ -97,7 +100,7 @@ def run_of(root: Path, name: str, division: Division) -> Path:
     return root / name / f"{division[0]} × {division[1]}"
 
 
-def jobs_of(division: Division, names: list[str], arguments: Arguments, root: Path) -> list[Job]:
+def jobs_of(division: Division, names: list[str], arguments: Arguments, root: Path, steps: int) -> list[Job]:
     """All that is trained in one division."""
     jobs = []
 
@@ -107,11 +110,11 @@ def jobs_of(division: Division, names: list[str], arguments: Arguments, root: Pa
         jobs.append(Job([*command, *more], diary_of(run), fault, double, smooth=not double))
 
     for name in names:
-        add(name, arguments(name))
+        add(name, arguments(name, steps=steps))
     for name in SHORT if division in (WHOLE, TWO) else ():
         add(f"short {name}", arguments(name, steps=2))
     for name in FP32 if division != ACCUMULATED else ():
-        add(f"fp32 {name}", arguments(name), double=False)
+        add(f"fp32 {name}", arguments(name, steps=steps), double=False)
     for fault, (name, faulty, _) in FAULTY.items():
         if division in (WHOLE, faulty):
             add(fault, arguments(name, steps=3), fault="" if division == WHOLE else fault)
@@ -134,15 +137,20 @@ def passed_on(root: Path, arguments: Arguments, *, until: int) -> Job:
     return Job([*start, "--train.steps", str(until)], diary_of(run), double=True)
 
 
-def train_divided(names: list[str], divisions: list[Division], arguments: Arguments, root: Path) -> Path:
+def train_divided(
+    names: list[str], divisions: list[Division], arguments: Arguments, root: Path, *, steps: int = STEPS
+) -> Path:
     """The same trainings in each division, and one that is passed on from 1 process to 2, to 4 and back to 1."""
-    for count, until in ((1, 5), (2, 10), (4, 15)):
+    for count, quarters in ((1, 1), (2, 2), (4, 3)):
         jobs = [
-            job for division in divisions if division[0] == count for job in jobs_of(division, names, arguments, root)
+            job
+            for division in divisions
+            if division[0] == count
+            for job in jobs_of(division, names, arguments, root, steps)
         ]
-        passed = passed_on(root, arguments, until=until)
+        passed = passed_on(root, arguments, until=quarters * steps // 4)
         train_in_group(count, [*jobs, passed], root / f"group of {count}", limit=LIMIT)
-    train_in_group(1, [passed_on(root, arguments, until=20)], root / "the last", limit=LIMIT)
+    train_in_group(1, [passed_on(root, arguments, until=steps)], root / "the last", limit=LIMIT)
     return root
 
 
@@ -166,7 +174,7 @@ def test_in_fp32_too(name: str, division: Division, some: Path) -> None:
 
 def test_the_number_of_processes_may_change_at_a_resume(some: Path) -> None:
     steps = diary(diary_of(some / "passed on"))
-    assert [len(steps[step]) for step in (0, 5, 10, 15)] == [1, 2, 4, 1]
+    assert [len(steps[step]) for step in range(STEPS)] == [1, 1, 2, 2, 4, 4, 1, 1]
     assert_same_training(run_of(some, "unit", WHOLE), some / "passed on", within=1e-10)
 
 
@@ -204,7 +212,7 @@ def test_every_method_in_any_division(arguments: Arguments, tmp_path: Path) -> N
         [*UNIT, *SIBLINGS, *ADAPTED, *METHODS],
         [ACCUMULATED, TWO, TWO_ACCUMULATED, FOUR],
     )
-    train_divided(names, [WHOLE, *divisions], arguments, tmp_path)
+    train_divided(names, [WHOLE, *divisions], arguments, tmp_path, steps=20)
     for division in divisions:
         for name in names:
             assert_same_training(run_of(tmp_path, name, WHOLE), run_of(tmp_path, name, division), within=1e-10)
