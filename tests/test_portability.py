@@ -10,10 +10,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from conftest import Command, Tiny
+from waiting import HANGS
 
 from unit.training import loop
 
@@ -67,30 +68,7 @@ for name, *arguments in json.loads(sys.argv[1]):
 """
 
 
-def python(code: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run the code, after LACKING, in a fresh interpreter whose default encoding is ASCII; warnings are errors."""
-    surroundings = {"PYTHONPATH": str(ROOT), "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", LACKING + code, *arguments],
-        cwd=cwd,
-        env=os.environ | surroundings,
-        capture_output=True,
-        encoding="ascii",
-        errors="replace",
-        timeout=400,
-        check=False,
-    )
-
-
-def commands(*given: list[str], cwd: Path) -> tuple[list[int], str]:
-    """The exit codes of these commands, one after another in one interpreter, and all that was said."""
-    done = python(COMMANDS, json.dumps(given), cwd=cwd)
-    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stdout + done.stderr
-    return [int(code) for code in re.findall(r"^code (\d+)$", done.stdout, re.MULTILINE)], done.stdout + done.stderr
-
-
-def test_every_module_is_imported(tmp_path: Path) -> None:
-    code = """
+IMPORTS = """
 for name in NAMES:
     try:
         importlib.import_module(name)
@@ -108,52 +86,84 @@ else:
 import pkgutil, unit
 for module in pkgutil.walk_packages(unit.__path__, "unit."):
     importlib.import_module(module.name)
-    print(module.name)
+    print("module", module.name)
 """
-    done = python(code, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    files = [path for path in (ROOT / "unit").rglob("*.py") if path != ROOT / "unit" / "__init__.py"]
-    assert len(done.stdout.split()) == len(files)
+
+FAULTS = [("folder", "EIO"), ("file", "EIO"), ("file", "EINVAL"), ("file", "ENOSPC")]
+"""What a disk that is full or broken answers where something is flushed."""
 
 
-def test_a_training_is_run_resumed_and_used(tiny: Tiny, tmp_path: Path) -> None:
-    """Also with a loader's process, which gets the data as a pickle, in place of a copy of the whole process."""
-    run, toys = tmp_path / "run", str(tmp_path / "toys")
-    from_disk = ["--data.cache_gb", "0", "--data.workers", "1", "--run.output", str(tmp_path / "from disk")]
-    codes, said = commands(
+class Outcome(NamedTuple):
+    """Where all was written, the exit codes of the commands, and all that was said."""
+
+    folder: Path
+    codes: list[int]
+    said: str
+
+
+@pytest.fixture(scope="module")
+def outcome(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """All modules imported, and then all commands one after another, in a fresh interpreter after LACKING, whose
+    default encoding is ASCII; warnings are errors."""
+    folder = tmp_path_factory.mktemp("portability")
+    run, toys = folder / "run", str(folder / "toys")
+    from_disk = ["--data.cache_gb", "0", "--data.workers", "1", "--run.output", str(folder / "from disk")]
+    given: list[list[str]] = [
         ["config", "list"],
         ["data", "toymaps", "--size", "16", "--train", "4", "--test", "2", "--output", toys],
         ["train", *tiny(run, "--data.root", toys)],
         ["train", "--resume", str(run), "--train.steps", "6"],
-        ["translate", "--model", str(run), "--input", f"{toys}/testA", "--output", str(tmp_path / "out")],
+        ["translate", "--model", str(run), "--input", f"{toys}/testA", "--output", str(folder / "out")],
         ["evaluate", "--model", str(run), "--metrics", "round_trip,pairing"],
         ["plot", "--model", str(run)],
         ["train", *tiny(run, "--data.root", toys, *from_disk)],
-        cwd=tmp_path,
+    ]
+    for fault in FAULTS:
+        given += [["flushing", *fault], ["train", *tiny(folder / " ".join(fault))]]
+    surroundings = {"PYTHONPATH": str(ROOT), "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", LACKING + IMPORTS + COMMANDS, json.dumps(given)],
+        cwd=folder,
+        env=os.environ | surroundings,
+        capture_output=True,
+        encoding="ascii",
+        errors="replace",
+        timeout=2 * HANGS,
+        check=False,
     )
-    assert codes == [0] * 8, said
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stdout + done.stderr
+    codes = [int(code) for code in re.findall(r"^code (\d+)$", done.stdout, re.MULTILINE)]
+    return Outcome(folder, codes, done.stdout + done.stderr)
+
+
+def test_every_module_is_imported(outcome: Outcome) -> None:
+    files = [path for path in (ROOT / "unit").rglob("*.py") if path != ROOT / "unit" / "__init__.py"]
+    assert len(re.findall(r"^module unit\.", outcome.said, re.MULTILINE)) == len(files)
+
+
+def test_a_training_is_run_resumed_and_used(outcome: Outcome) -> None:
+    """Also with a loader's process, which gets the data as a pickle, in place of a copy of the whole process."""
+    folder, codes, said = outcome
+    run = folder / "run"
+    assert codes[: -len(FAULTS)] == [0] * 8, said
     assert json.loads((run / "run.json").read_text())["status"] == "finished"
     steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert steps == [1, 2, 3, 4, 5, 6]
-    assert len(list((tmp_path / "out").glob("*.png"))) == 2
+    assert len(list((folder / "out").glob("*.png"))) == 2
     assert json.loads((run / "evaluation.json").read_text()).keys() == {"round_trip", "pairing", "last_iterate"}
-    newest = [folder / "checkpoints" / "step-00000004" / "manifest.json" for folder in (run, tmp_path / "from disk")]
+    newest = [place / "checkpoints" / "step-00000004" / "manifest.json" for place in (run, folder / "from disk")]
     in_memory, from_files = (json.loads(path.read_text())["files"]["model.safetensors"] for path in newest)
     assert in_memory == from_files
 
 
-def test_only_a_folder_may_be_left_unflushed(tiny: Tiny, tmp_path: Path) -> None:
+def test_only_a_folder_may_be_left_unflushed(outcome: Outcome) -> None:
     """And that only where the system can't do it: a disk that is full or broken ends the training."""
-    faults = [("folder", "EIO"), ("file", "EIO"), ("file", "EINVAL"), ("file", "ENOSPC")]
-    runs = [tmp_path / f"{kind} {error}" for kind, error in faults]
-    given: list[list[str]] = []
-    for run, fault in zip(runs, faults, strict=True):
-        given += [["flushing", *fault], ["train", *tiny(run)]]
-    codes, said = commands(*given, cwd=tmp_path)
-    assert codes == [1] * 4, said
+    folder, codes, said = outcome
+    assert codes[-len(FAULTS) :] == [1] * len(FAULTS), said
     lines = [line for line in said.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 4 and all("checkpoint of step 2 can't be written" in line for line in lines), lines
-    for run in runs:
+    assert len(lines) == len(FAULTS), lines
+    assert all("checkpoint of step 2 can't be written" in line for line in lines), lines
+    for run in (folder / " ".join(fault) for fault in FAULTS):
         status = json.loads((run / "run.json").read_text())
         assert status["status"] == "failed" and status["step"] == 2
         assert not list((run / "checkpoints").glob("step-*"))

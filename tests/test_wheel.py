@@ -118,28 +118,28 @@ def test_it_is_the_unpacked_wheel_that_is_used(unpacked: Path, tmp_path: Path) -
 
 
 def test_the_unpacked_wheel_works_in_an_empty_folder(unpacked: Path, tmp_path: Path) -> None:
-    """From data to figures, by the commands that the README gives."""
-
-    def run(*arguments: str) -> str:
-        return python(unpacked, tmp_path, "-m", "unit", *arguments)
-
-    listed = run("config", "list")
+    """From data to figures, by the commands that the README gives, here in one interpreter."""
+    listed = python(unpacked, tmp_path, "-m", "unit", "config", "list")
     assert {line.split()[0] for line in listed.splitlines()} == {
         path.stem for path in (ROOT / "configs").glob("*.yaml")
     }
     assert not list(tmp_path.iterdir())
-    run("data", "toymaps", "--size", "16", "--train", "4", "--test", "2")
     tiny = {
         "data.size": 16, "model.width": 4, "model.blocks": 2, "discriminator.width": 4, "discriminator.layers": 2,
         "train.steps": 2, "train.batch_size": 2, "train.precision": "fp32", "run.tracker": "none",
     }  # fmt: skip
-    said = run("train", "--config", "toymaps", *(f"--{key}={value}" for key, value in tiny.items()))
+    commands = [
+        ["data", "toymaps", "--size", "16", "--train", "4", "--test", "2"],
+        ["train", "--config", "toymaps", *(f"--{key}={value}" for key, value in tiny.items())],
+        ["translate", "--model", "runs/toymaps", "--input", "datasets/toymaps/testA", "--output", "out"],
+        ["evaluate", "--model", "runs/toymaps", "--metrics", "maps,round_trip"],
+        ["report", "runs/toymaps", "--evaluate", "no"],
+    ]
+    code = "import json, sys; from unit.cli.main import main; sys.exit(any(map(main, json.loads(sys.argv[1]))))"
+    said = python(unpacked, tmp_path, "-c", code, json.dumps(commands))
     assert "finished" in said and "runs/toymaps" in said
-    said = run("translate", "--model", "runs/toymaps", "--input", "datasets/toymaps/testA", "--output", "out")
     assert "2 images translated" in said and len(list((tmp_path / "out").iterdir())) == 2
-    said = run("evaluate", "--model", "runs/toymaps", "--metrics", "maps,round_trip")
     assert "map accuracy" in said
-    said = run("report", "runs/toymaps", "--evaluate", "no")
     assert (tmp_path / "runs" / "toymaps" / "report" / "assets" / "report.css").is_file(), said
     figures = json.loads((tmp_path / "runs" / "toymaps" / "evaluation.json").read_text())
     assert figures.keys() == {"maps", "round_trip", "last_iterate"}
