@@ -28,7 +28,7 @@ demo: $(VENV)/ready datasets/toymaps
 	@echo "  $(BIN)/unit train --config maps_small --data.root mine --run.output runs/mine"
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest -n auto --maxprocesses 4
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # Reports in a headless Chromium: what is on the path or named by CHROMIUM, else Debian's, which takes root to install.
 browser: $(VENV)/ready chromium

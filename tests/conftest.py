@@ -25,6 +25,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("needs a GPU")
 
 
+LONGEST = [
+    "training/test_divisions.py", "training/test_exact_resume.py", "proof/test_prove_resume.py",
+    "training/test_save_faults.py", "methods/test_autoencoder_runs.py", "training/test_validation.py",
+    "sweep/test_runner.py", "training/test_training.py", "training/test_kills.py", "training/test_process_ends.py",
+    "test_portability.py", "training/test_launchers.py", "training/test_limits.py", "test_wheel.py",
+    "cli/test_time_and_memory.py", "training/test_run_life.py", "training/test_run_claims.py",
+]  # fmt: skip
+"""The files that take longest, longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that in the end no process works on one of them alone; each process
+    takes whole files (`--dist loadfile`), whose tests share trainings."""
+    here = Path(__file__).parent
+    ranks = {here / name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
 class Said(NamedTuple):
     """What a command answered: its exit code, and what it printed."""
 

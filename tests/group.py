@@ -25,7 +25,7 @@ import torch
 from accelerate.state import AcceleratorState
 from process_faults import FAULTS
 from torch import nn
-from waiting import wait_for
+from waiting import HANGS, wait_for
 
 from unit import weights
 from unit.cli.train import train
@@ -227,6 +227,22 @@ class Group:
         self.until(lambda: self.over)
         said = [self.said(rank) for rank in range(len(self.processes))]
         return Ended([process.exitcode for process in self.processes], said, self.errors())
+
+
+@contextlib.contextmanager
+def forked(target: Callable[..., None], *arguments: Any) -> Iterator[tuple[Any, Any]]:
+    """A process that calls `target(*arguments, connection)`, and the first that it sends; it is killed in the end."""
+    here, there = CONTEXT.Pipe()
+    process = CONTEXT.Process(target=target, args=(*arguments, there))
+    process.start()
+    there.close()
+    try:
+        assert here.poll(HANGS), "it says nothing"
+        yield process, here.recv()
+    finally:
+        process.kill()
+        process.join()
+        here.close()
 
 
 def train_in_group(count: int, jobs: list[Job], folder: Path, *, limit: float = 60) -> Ended:

@@ -95,6 +95,11 @@ def undivided_loss() -> AbstractContextManager[Any]:
     return patch.object(Accelerator, "backward", lambda self, loss: backward(self, loss * 2))
 
 
+def nothing_set_for_accelerate() -> AbstractContextManager[Any]:
+    others = {name: value for name, value in os.environ.items() if not name.startswith("ACCELERATE_")}
+    return patch.dict(os.environ, others, clear=True)
+
+
 def disk_full() -> AbstractContextManager[Any]:
     return patch.object(checkpoint, "save_file", side_effect=OSError(28, "No space left on device"))
 
@@ -153,6 +158,7 @@ FAULTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "digits' noise by rank": digits_noise_by_place_on_the_rank,
     "local batch size": local_batch_size,
     "undivided loss": undivided_loss,
+    "nothing set for Accelerate": nothing_set_for_accelerate,
     "disk full": disk_full,
     "impatient": lambda: patch.object(run_folder, "PATIENCE", 0.2),
     "no images on rank 1": no_images_on_rank_1,

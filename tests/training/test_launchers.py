@@ -12,6 +12,7 @@ import pytest
 from conftest import Command, Tiny
 from digit_toys import assert_close
 from divided import Arguments, arguments_below, children, endless
+from group import Group, Job
 from run_files import newest, saved_steps, status_of
 from waiting import HANGS, wait_for
 
@@ -143,17 +144,11 @@ def test_a_signal_to_the_launcher_stops_all_with_a_checkpoint(
 
 
 def test_two_launched_processes_are_never_two_trainings(tiny: Tiny, tmp_path: Path) -> None:
-    """torchrun on a machine without GPUs, with nothing set for Accelerate: one training, or a refusal."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "train.py"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ACCELERATE_")}
-    said = subprocess.run(
-        [*launch, *tiny(tmp_path / "run", "--train.steps", "2")],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=HANGS,
-    )
-    firsts = [line for line in said.stdout.splitlines() if line.startswith(("cpu (", "cuda ("))]
-    assert not any("1 process " in line for line in firsts), said.stdout
-    assert "Warning" not in said.stderr
+    """As torchrun starts them without GPUs, and with nothing set for Accelerate: one training, or a refusal."""
+    job = Job(tiny(tmp_path / "run", "--train.steps", "2"), fault="nothing set for Accelerate")
+    with Group(2, [job], tmp_path / "group") as group:
+        ended = group.ended()
+    firsts = [line for said in ended.out for line in said.splitlines() if line.startswith(("cpu (", "cuda ("))]
+    assert not any("1 process " in line for line in firsts), firsts
+    assert len(firsts) == 1 or 0 not in ended.codes, ended
+    assert "Warning" not in "".join(ended.err)

@@ -6,12 +6,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from conftest import Command, Tiny
 from filelock import FileLock
+from group import Group, Job, forked
 from run_files import assert_same, newest, refused, saved_steps, status_of
 from waiting import HANGS, wait_for
 
@@ -24,37 +27,19 @@ from unit.training.signals import ECHO, StopFlag
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def started(arguments: list[str], **environment: str) -> subprocess.Popen[str]:
-    """A training in a process of its own, once it has taken its first steps."""
-    process = subprocess.Popen(
-        [sys.executable, "train.py", *map(str, arguments)],
-        cwd=ROOT,
-        env={key: value for key, value in os.environ.items() if key != "RANK"} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("step 2/"):
-            return process
-    raise AssertionError(process.communicate(timeout=HANGS)[1])
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_run_after_a_whole_step_with_a_checkpoint(
     number: signal.Signals, tiny: Tiny, run_command: Command, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    process = started(tiny(run, "--train.steps", "2000", "--train.checkpoint_every", "1000"))
-    process.send_signal(number)
-    _, err = process.communicate(timeout=HANGS)
-    assert process.returncode == 128 + number
+    job = Job(tiny(run, "--train.steps", "100000", "--train.checkpoint_every", "100000"))
+    with Group(1, [job], tmp_path / "group") as group:
+        group.until(lambda: "step 2/" in group.said(0))
+        group.signal(0, number)
+        ended = group.ended()
     (step,) = saved_steps(run)
-    assert (
-        err.splitlines()[-1] == f"error: stopped by {number.name} after step {step}; --resume {run} goes on from there"
-    )
-    assert "Traceback" not in err
+    assert ended.codes == [128 + number]
+    assert ended.err == [f"error: stopped by {number.name} after step {step}; --resume {run} goes on from there\n"]
     status = status_of(run)
     assert (status["status"], status["step"], status["signal"]) == ("interrupted", step, number.name)
     # It goes on to the end that an unbroken run has.
@@ -91,15 +76,23 @@ def test_handlers_are_put_back() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_a_launched_process_whose_parent_is_gone_stops(tiny: Tiny, tmp_path: Path) -> None:
+LAUNCH = "import subprocess, sys; subprocess.Popen([sys.executable, *sys.argv[1:]]).wait()"
+"""What `accelerate launch` with one process does, once it has set its variables; importing Accelerate takes seconds."""
+ACCELERATE = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1", "--num_machines", "1",
+              "--mixed_precision", "no", "--dynamo_backend", "no"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "launch", [["-c", LAUNCH], pytest.param(ACCELERATE, marks=pytest.mark.slow)], ids=["as", "by Accelerate"]
+)
+def test_a_launched_process_whose_parent_is_gone_stops(launch: list[str], tiny: Tiny, tmp_path: Path) -> None:
     """`accelerate launch` with one process hands no signal on to its child."""
     run = tmp_path / "run"
     options = tiny(run, "--train.steps", "100000", "--train.checkpoint_every", "100000")
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu"]
-    flags = ["--num_processes", "1", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
     launching = subprocess.Popen(
-        [*launch, *flags, "train.py", *map(str, options)],
+        [sys.executable, *launch, "train.py", *map(str, options)],
         cwd=ROOT,
+        env=os.environ | {"ACCELERATE_MIXED_PRECISION": "no", "ACCELERATE_USE_CPU": "true"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -137,59 +130,47 @@ def test_a_run_that_another_process_writes_is_refused(
     assert run_command("train", "--resume", run, "--train.steps", "6").code == 0
 
 
-HOLD = """
-import sys, time
-from pathlib import Path
-from unit.training.run_folder import RunLock
-lock = RunLock(Path(sys.argv[1]))
-lock.take()
-print("held", flush=True)
-time.sleep(float(sys.argv[2]))
-Path(sys.argv[1], "over").touch()
-"""
+def hold(run: Path, seconds: float, said: Connection) -> None:
+    """Keep the run's lock so long, and say so in a file just before the end."""
+    lock = RunLock(run)
+    lock.take()
+    said.send("held")
+    time.sleep(seconds)
+    (run / "over").touch()
 
 
-FORK = """
-import os, pathlib, sys, time
-from unit.training.run_folder import RunLock
-lock = RunLock(pathlib.Path(sys.argv[1]))
-lock.take()
-worker = os.fork()
-if worker:
-    print(worker, flush=True)
-time.sleep(60)
-"""
-
-
-def holder_of(run: Path, seconds: float) -> subprocess.Popen[str]:
-    """Another process, which has the run's lock so long, and says so in a file just before it ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(run), str(seconds)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None and process.stdout.readline() == "held\n"
-    process.stdout.close()
-    return process
+def hold_beside_a_worker(run: Path, said: Connection) -> None:
+    lock = RunLock(run)
+    lock.take()
+    worker = os.fork()
+    if worker:
+        said.send(worker)
+    time.sleep(2 * HANGS)
+    os._exit(0)
 
 
 def test_a_lock_waits_for_an_orphan_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_folder, "PATIENCE", HANGS)
-    orphan = holder_of(tmp_path, 0.5)
-    lock = RunLock(tmp_path)
-    lock.take()
-    assert lock.lock is not None and lock.lock.is_locked and (tmp_path / "over").exists()
-    lock.release()
-    assert orphan.wait(timeout=HANGS) == 0
+    with forked(hold, tmp_path, 0.5) as (orphan, said):
+        assert said == "held"
+        lock = RunLock(tmp_path)
+        lock.take()
+        assert lock.lock is not None and lock.lock.is_locked and (tmp_path / "over").exists()
+        lock.release()
+        orphan.join(HANGS)
+    assert orphan.exitcode == 0
 
 
 def test_a_lock_ends_with_its_process_however_that_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file that it is on stays, and says nothing."""
     monkeypatch.setattr(run_folder, "PATIENCE", 0.2)
-    other = holder_of(tmp_path, 60)
     lock = RunLock(tmp_path)
-    with pytest.raises(ConfigError, match="another process is training in"):
-        lock.take()
-    other.kill()
-    other.wait()
+    with forked(hold, tmp_path, 2 * HANGS) as (other, said):
+        assert said == "held"
+        with pytest.raises(ConfigError, match="another process is training in"):
+            lock.take()
+        other.kill()
+        other.join()
     lock.take()
     lock.take()  # once more changes nothing
     lock.release()
@@ -199,19 +180,16 @@ def test_a_lock_ends_with_its_process_however_that_ends(tmp_path: Path, monkeypa
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_worker_that_outlives_its_training_keeps_no_lock(tmp_path: Path) -> None:
     """Once it runs at all, for which the lock has patience."""
-    with subprocess.Popen(
-        [sys.executable, "-c", FORK, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as training:
-        assert training.stdout is not None
-        worker = int(training.stdout.readline())
+    with forked(hold_beside_a_worker, tmp_path) as (training, worker):
         training.kill()
-    try:
-        lock = RunLock(tmp_path)
-        lock.take()
-        lock.release()
-        os.kill(worker, 0)  # it is still there
-    finally:
-        os.kill(worker, signal.SIGKILL)
+        training.join()
+        try:
+            lock = RunLock(tmp_path)
+            lock.take()
+            lock.release()
+            os.kill(worker, 0)  # it is still there
+        finally:
+            os.kill(worker, signal.SIGKILL)
 
 
 def test_a_refused_training_locks_no_folder_into_being(tiny: Tiny, run_command: Command, tmp_path: Path) -> None:

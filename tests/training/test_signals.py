@@ -1,19 +1,20 @@
 """Which signals stop a training, what a reader does with them, and what becomes of processes whose launcher is gone."""
 
+import importlib
 import os
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+from group import forked
 from waiting import HANGS, wait_for
 
 from unit import launcher
+from unit.training import signals
 from unit.training.signals import HANDLED, StopFlag
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 NAMES = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGXCPU", "SIGINT")
 SOFT = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 
@@ -32,42 +33,44 @@ def test_a_soft_signal_is_taken_note_of_and_the_handlers_come_back(number: signa
     assert signal.getsignal(number) == before
 
 
-def run_python(code: str, **environment: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE, text=True
-    )
+def read(said: Connection) -> None:
+    """As a loader's process, which stays for a second."""
+    signals.WORKER_GRACE = 1
+    signals.prepare_worker(0)
+    said.send("ready")
+    for _ in range(round(20 * HANGS)):
+        time.sleep(0.1)
 
 
 def test_a_reader_outlives_a_signal_to_the_group_and_then_ends_by_itself() -> None:
-    code = (
-        "import time; from unit.training import signals; signals.WORKER_GRACE = 1; signals.prepare_worker(0); "
-        "print('ready', flush=True); [time.sleep(0.1) for _ in range(6000)]"
-    )
-    reader = run_python(code)
-    assert reader.stdout is not None and reader.stdout.readline() == "ready\n"
-    reader.send_signal(signal.SIGINT)
-    begun = time.monotonic()
-    reader.send_signal(signal.SIGTERM)
-    assert reader.wait(HANGS) == 0 and time.monotonic() - begun > 0.9
-    reader.stdout.close()
+    with forked(read) as (reader, _):
+        os.kill(reader.pid, signal.SIGINT)
+        begun = time.monotonic()
+        os.kill(reader.pid, signal.SIGTERM)
+        reader.join(HANGS)
+    assert reader.exitcode == 0 and time.monotonic() - begun > 0.9
+
+
+def launch_and_wait(said: Connection) -> None:
+    """Start a process that waits for ever, as for a group that has not formed yet."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "no"
+    importlib.reload(launcher)
+    with signals.OrphanWatch():
+        said.send(os.getpid())
+        time.sleep(2 * HANGS)
 
 
 def test_a_process_that_waits_for_its_group_ends_with_its_launcher() -> None:
-    """The launcher is killed before the group has formed: here, while the child waits for ever."""
-    child = (
-        "import os, time\\nfrom unit.training.signals import OrphanWatch\\n"
-        "with OrphanWatch():\\n    print(os.getpid(), flush=True)\\n    time.sleep(600)"
-    )
-    parent = run_python(
-        f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', '''{child}''']).wait()",
-        ACCELERATE_MIXED_PRECISION="no",
-    )
-    assert parent.stdout is not None
-    pid = int(parent.stdout.readline())
-    parent.kill()
-    parent.wait()
-    wait_for(lambda: not is_running(pid), said=lambda: "the orphan goes on")
-    parent.stdout.close()
+    """The launcher is killed before the group has formed."""
+    with forked(launch_and_wait) as (parent, pid):
+        assert is_running(pid)
+        parent.kill()
+        parent.join()
+        wait_for(lambda: not is_running(pid), said=lambda: "the orphan goes on")
 
 
 def is_running(pid: int) -> bool:
