@@ -55,8 +55,8 @@ def train_all(plan: Any, jobs: int) -> int:
         if result.failure:
             print(f"{seen}/{len(results)} {result.run}: failed: {result.failure}", file=sys.stderr, flush=True)
         elif result.end:
-            minutes = result.end["seconds"] / 60
-            print(f"{seen}/{len(results)} {result.run}: {result.end['step']} steps, {minutes:.3g} minutes", flush=True)
+            time = f", {result.end['seconds'] / 60:.3g} minutes" if "seconds" in result.end else ""
+            print(f"{seen}/{len(results)} {result.run}: {result.end['step']} steps{time}", flush=True)
         write_tables(plan, results)
 
     print(f"{len(plan.runs)} runs in {plan.output}; what each says is in its .log there", flush=True)

@@ -193,10 +193,9 @@ class Runner:
         if chosen == []:
             raise RunFailed("; ".join(f"metric {name} has no figures here: {text}" for name, text in absent.items()))
         results = measure_and_write(folder, images, chosen)
-        line = last_line(folder)
+        line = last_line(folder)  # a run of an earlier version has no processor time
         record = head | {
-            "seconds": line["seconds"],
-            "cpu_seconds": line["cpu_seconds"],
+            **{name: line[name] for name in CLOCKS.values() if name in line},
             "parameters": sum(parameter.numel() for parameter in images.model.parameters()),
             "figures": {name: figures.as_json()["figures"] for name, figures in results.figures.items()},
             "last_iterate": {name: figures.as_json()["figures"] for name, figures in results.last_iterate.items()},

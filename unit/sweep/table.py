@@ -110,11 +110,11 @@ def describe(sweep: Sweep, result: Result, columns: Mapping[str, tuple[str, str,
     def at(known: Mapping[str, Any]) -> dict[str, float]:
         if not known:
             return {}
-        seconds = known[CLOCKS[sweep.clock]]
         values = {label: value_at(known["figures"], *place) for label, place in columns.items()}
         given = {label: value for label, value in values.items() if value is not None}
-        times = {"steps": known["step"], "minutes": seconds / 60, "seconds a step": seconds / known["step"]}
-        return given | times | {"parameters": known["parameters"]}
+        seconds = known.get(CLOCKS[sweep.clock])
+        times = {} if seconds is None else {"minutes": seconds / 60, "seconds a step": seconds / known["step"]}
+        return given | times | {"steps": known["step"], "parameters": known["parameters"]}
 
     return {
         "seed": result.run.seed,
