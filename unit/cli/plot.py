@@ -33,18 +33,39 @@ def plot(arguments: list[str]) -> int:
         "nothing else",
     )
     add("--label", type=int, metavar="N", help="the digit on --image, for models whose encoder gets the label (cvae)")
+    add(
+        "--between",
+        nargs=2,
+        metavar="FILE",
+        help="of a translator with codes of both domains: draw what lies between two images, in both, and nothing else",
+    )
+    add(
+        "--domains",
+        choices=("aa", "ab", "ba", "bb"),
+        help="of which domain the two images of --between are (default: ab)",
+    )
     add("--overwrite", action="store_true", help="replace pictures that are there")
     options = parse(command, arguments)
     if isinstance(options, int):
         return options
 
     def run() -> int:
+        from unit.report.between import plot_between
         from unit.report.own_image import plot_own
         from unit.report.pictures import plot as write_pictures
 
         output = Path(options.model) / "plots" if options.output is None else Path(options.output)
         if options.image is None and options.label is not None:
             raise ValueError(f"--label: expected none without --image, got {options.label}")
+        if options.image is not None and options.between is not None:
+            raise ValueError("--between draws a picture of its own; expected it without --image")
+        if options.domains is not None and options.between is None:
+            raise ValueError(f"--domains: expected none without --between, got {options.domains}")
+        if options.between is not None:
+            first, second = map(Path, options.between)
+            more = {"domains": options.domains or "ab", "resize": options.resize, "overwrite": options.overwrite}
+            print(plot_between(options.model, first, second, output, **more))
+            return 0
         if options.image is not None:
             image = Path(options.image)
             path, done = plot_own(options.model, image, output, label=options.label, overwrite=options.overwrite)
