@@ -17,7 +17,7 @@ from unit.evaluation import neighbors, probe, shared_codes
 from unit.evaluation.evaluate import measure
 from unit.evaluation.probe import fit, half
 from unit.evaluation.sets import TranslationSet
-from unit.evaluation.shared_codes import codes_of, stems
+from unit.evaluation.shared_codes import codes_of, nearest, stems
 from unit.models.unit import UnitTranslator
 
 
@@ -191,7 +191,7 @@ def test_the_nearest_come_first(tmp_path: Path) -> None:
     flat(tmp_path / "testA", x=0, y=50)
     flat(tmp_path / "testB", m=30, n=240, o=10)
     images = coded(tmp_path)
-    assert neighbors.nearest(codes_of(images, "a"), codes_of(images, "b"), 2).tolist() == [[2, 0], [0, 2]]
+    assert nearest(codes_of(images, "a"), codes_of(images, "b"), 2).tolist() == [[2, 0], [0, 2]]
 
 
 # What is refused

@@ -167,11 +167,12 @@ def test_a_translators_run_is_plotted_on_its_own_data(
 ) -> None:
     run = tmp_path / "run"
     assert run_command("train", *tiny(run, "--train.steps", "1")).code == 0
-    (own,) = plot(run, tmp_path / "own")
-    (other,) = plot(run, tmp_path / "other", root=data)
-    (scaled,) = plot(str(run), str(tmp_path / "scaled"), resize=12)
-    pictures = [path.read_bytes() for path in (own, other, scaled)]
-    assert own.name == "latent.png" and len(set(pictures)) == 3
+    own = plot(run, tmp_path / "own")
+    other = plot(run, tmp_path / "other", root=data)
+    scaled = plot(str(run), str(tmp_path / "scaled"), resize=12)
+    assert len({paths[0].read_bytes() for paths in (own, other, scaled)}) == 3
+    assert [path.stem for path in own] == ["latent", "neighbors_a2b", "neighbors_b2a", "interpolations"]
+    assert [path.stem for path in other] == ["latent", "interpolations"]  # of b there is one image
 
 
 def test_an_autoencoders_run_is_plotted_on_its_own_data(run_command: Command, tmp_path: Path) -> None:

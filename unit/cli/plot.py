@@ -1,5 +1,6 @@
 """`unit plot`: a model's pictures."""
 
+import argparse
 from pathlib import Path
 
 from unit.cli.errors import OneLineParser, exit_code, parse, pixels_or_keep
@@ -48,38 +49,39 @@ def plot(arguments: list[str]) -> int:
     options = parse(command, arguments)
     if isinstance(options, int):
         return options
+    return exit_code(lambda: draw(options))
 
-    def run() -> int:
-        from unit.report.between import plot_between
-        from unit.report.own_image import plot_own
-        from unit.report.pictures import plot as write_pictures
 
-        output = Path(options.model) / "plots" if options.output is None else Path(options.output)
-        if options.image is None and options.label is not None:
-            raise ValueError(f"--label: expected none without --image, got {options.label}")
-        if options.image is not None and options.between is not None:
-            raise ValueError("--between draws a picture of its own; expected it without --image")
-        if options.domains is not None and options.between is None:
-            raise ValueError(f"--domains: expected none without --between, got {options.domains}")
-        if options.between is not None:
-            first, second = map(Path, options.between)
-            more = {"domains": options.domains or "ab", "resize": options.resize, "overwrite": options.overwrite}
-            print(plot_between(options.model, first, second, output, **more))
-            return 0
-        if options.image is not None:
-            image = Path(options.image)
-            path, done = plot_own(options.model, image, output, label=options.label, overwrite=options.overwrite)
-            print(done, path, sep="\n")
-            return 0
-        paths = write_pictures(
-            options.model,
-            output,
-            root=options.root,
-            resize=options.resize,
-            split=options.split,
-            overwrite=options.overwrite,
-        )
-        print(*paths, sep="\n")
+def draw(options: argparse.Namespace) -> int:
+    """Write the pictures that the options ask for."""
+    from unit.report.between import plot_between
+    from unit.report.own_image import plot_own
+    from unit.report.pictures import plot as write_pictures
+
+    output = Path(options.model) / "plots" if options.output is None else Path(options.output)
+    if options.image is None and options.label is not None:
+        raise ValueError(f"--label: expected none without --image, got {options.label}")
+    if options.image is not None and options.between is not None:
+        raise ValueError("--between draws a picture of its own; expected it without --image")
+    if options.domains is not None and options.between is None:
+        raise ValueError(f"--domains: expected none without --between, got {options.domains}")
+    if options.between is not None:
+        first, second = map(Path, options.between)
+        more = {"domains": options.domains or "ab", "resize": options.resize, "overwrite": options.overwrite}
+        print(plot_between(options.model, first, second, output, **more))
         return 0
-
-    return exit_code(run)
+    if options.image is not None:
+        image = Path(options.image)
+        path, done = plot_own(options.model, image, output, label=options.label, overwrite=options.overwrite)
+        print(done, path, sep="\n")
+        return 0
+    paths = write_pictures(
+        options.model,
+        output,
+        root=options.root,
+        resize=options.resize,
+        split=options.split,
+        overwrite=options.overwrite,
+    )
+    print(*paths, sep="\n")
+    return 0

@@ -3,21 +3,17 @@
 Distances are Euclidean, of codes averaged over a grid of cells, which keeps what lies where.
 """
 
-import torch
-from torch import Tensor
-
 from unit.evaluation.bootstrap import mean_intervals
 from unit.evaluation.metric import Figures, Metric
-from unit.evaluation.sets import EvaluationSet, TranslationSet
-from unit.evaluation.shared_codes import SharedCodes, codes_of, no_codes, stems
-from unit.inference.codes import DomainName
+from unit.evaluation.sets import EvaluationSet, TranslationSet, needs_translator
+from unit.evaluation.shared_codes import SharedCodes, codes_of, distances, no_codes, stems
+from unit.models.base import DomainName
 
 NEAREST = (1, 5)
-AT_ONCE = 256
 
 
 def applies(images: EvaluationSet) -> str:
-    return no_codes(images, least=2)
+    return no_codes(images, least=2) if isinstance(images, TranslationSet) else needs_translator(images)
 
 
 def measure(images: TranslationSet) -> Figures:
@@ -52,16 +48,6 @@ def values_of(z: SharedCodes, other: SharedCodes) -> dict[str, dict[str, float]]
             values = {f"truth among {k}": float(nearer < k) for k in NEAREST}
         found[name] = values | {"across": float(across[number].min()), "within": float(within[number].min())}
     return found
-
-
-def nearest(z: SharedCodes, other: SharedCodes, k: int) -> Tensor:
-    """The indices of the k nearest codes of the other domain, nearest first: int64 (N, k)."""
-    return distances(z.cells, other.cells).topk(k, dim=1, largest=False).indices
-
-
-def distances(x: Tensor, y: Tensor) -> Tensor:
-    """Euclidean distances of (N, d) and (M, d): (N, M), some rows at a time."""
-    return torch.cat([torch.cdist(part.double(), y.double()) for part in torch.split(x, AT_ONCE)])
 
 
 METRIC = Metric(measure, applies)

@@ -11,7 +11,7 @@ from torch import Tensor
 from unit import draws
 from unit.evaluation.bootstrap import percentiles, resampled_means
 from unit.evaluation.metric import Figures, Metric
-from unit.evaluation.sets import EvaluationSet, TranslationSet
+from unit.evaluation.sets import EvaluationSet, TranslationSet, needs_translator
 from unit.evaluation.shared_codes import codes_of, no_codes, stems
 
 LEAST = 10
@@ -20,7 +20,7 @@ COLUMN = "accuracy"
 
 
 def applies(images: EvaluationSet) -> str:
-    return no_codes(images, least=LEAST)
+    return no_codes(images, least=LEAST) if isinstance(images, TranslationSet) else needs_translator(images)
 
 
 def measure(images: TranslationSet) -> Figures:

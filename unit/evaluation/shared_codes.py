@@ -7,6 +7,7 @@ can be compared: the mean over its places, some of its places, and its code aver
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -14,12 +15,16 @@ from torch import Tensor
 
 from unit import draws
 from unit.data.images import to_float
-from unit.evaluation.sets import EvaluationSet, TranslationSet, needs_translator
 from unit.evaluation.store import same_sizes
-from unit.inference.codes import DomainName
+from unit.models.base import DomainName
 from unit.models.unit import UnitTranslator
 
+if TYPE_CHECKING:
+    from unit.evaluation.sets import TranslationSet
+
 BATCH = 8
+AT_ONCE = 256
+"""Codes whose distances are worked out at once."""
 PLACES = 16
 """Places that are drawn of each image."""
 GRID = 8
@@ -41,10 +46,8 @@ class SharedCodes:
         return len(self.names)
 
 
-def no_codes(images: EvaluationSet, *, least: int) -> str:
+def no_codes(images: "TranslationSet", *, least: int) -> str:
     """Why the set has no codes of both domains, or fewer than `least` of one; nothing where it has."""
-    if not isinstance(images, TranslationSet):
-        return needs_translator(images)
     if not isinstance(images.model, UnitTranslator):
         return f"a model {images.model.name} has no latent space that both domains share"
     for folder in ("testA", "testB"):
@@ -54,7 +57,7 @@ def no_codes(images: EvaluationSet, *, least: int) -> str:
     return ""
 
 
-def codes_of(images: TranslationSet, domain: DomainName) -> SharedCodes:
+def codes_of(images: "TranslationSet", domain: DomainName) -> SharedCodes:
     """The codes of a domain's test images, worked out once for all metrics of a set; images are cut, on the right and
     at the bottom, to multiples of the model's stride. Raises ValueError for an image that is smaller than that."""
     if domain not in images.codes:
@@ -64,13 +67,14 @@ def codes_of(images: TranslationSet, domain: DomainName) -> SharedCodes:
 
 
 @torch.inference_mode()
-def encode(images: TranslationSet, domain: DomainName) -> SharedCodes:
-    """`codes_of`, anew."""
+def encode(images: "TranslationSet", domain: DomainName, *, most: int | None = None) -> SharedCodes:
+    """`codes_of`, anew, of the first `most` images by name, or MOST."""
     model, device = images.model, images.translator.device
     assert isinstance(model, UnitTranslator)
+    most = MOST if most is None else most
     stride, seen = model.stride, images.test_a if domain == "a" else images.test_b
-    names = images.names("testA" if domain == "a" else "testB")[:MOST]
-    smallest = min(min(shape[1:]) for shape in seen.shapes[:MOST])
+    names = images.names("testA" if domain == "a" else "testB")[:most]
+    smallest = min(min(shape[1:]) for shape in seen.shapes[:most])
     if smallest < stride:
         raise ValueError(f"a code needs images of at least {stride}×{stride} pixels, and one has a side of {smallest}")
     grid = min(GRID, smallest // stride)
@@ -85,6 +89,16 @@ def encode(images: TranslationSet, domain: DomainName) -> SharedCodes:
         drawn = torch.randint(flat.shape[1], (len(flat), PLACES), generator=generator)
         places.append(flat.gather(1, drawn[..., None].expand(-1, -1, flat.shape[2])))
     return SharedCodes(names, torch.cat(means), torch.cat(places), torch.cat(cells))
+
+
+def nearest(z: SharedCodes, other: SharedCodes, k: int) -> Tensor:
+    """The indices of the k nearest codes of the other domain, nearest first: int64 (N, k)."""
+    return distances(z.cells, other.cells).topk(k, dim=1, largest=False).indices
+
+
+def distances(x: Tensor, y: Tensor) -> Tensor:
+    """Euclidean distances of (N, d) and (M, d): (N, M), some rows at a time."""
+    return torch.cat([torch.cdist(part.double(), y.double()) for part in torch.split(x, AT_ONCE)])
 
 
 def stems(names: Sequence[str]) -> list[str]:

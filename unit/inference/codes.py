@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from unit.data.images import center_square, find_files, to_float
 from unit.data.remarks import skipped_line
 from unit.inference.translator import default_device, move
 from unit.models.autoencoder import ImageAutoencoder
-from unit.models.base import ImageTranslator, Model
+from unit.models.base import DomainName, ImageTranslator, Model
 from unit.models.categorical import CategoricalAutoencoder
 from unit.models.folder import load_model
 from unit.models.m1 import M1Model
@@ -25,8 +25,6 @@ from unit.models.m1m2 import M1M2Model
 from unit.models.m2 import M2Model
 from unit.models.unit import UnitTranslator
 from unit.text import one_line
-
-DomainName = Literal["a", "b"]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from unit.config.data import Channels
 from unit.config.schema import parse_section
 from unit.models import MODELS
 
+DomainName = Literal["a", "b"]
 Direction = Literal["a2b", "b2a"]
 Resize = int | Literal["keep"] | None
 """The shorter side to which images are scaled, in pixels; "keep": their own; None: that of the model's training."""

@@ -14,8 +14,7 @@ from torch import Tensor
 from unit.data.decoding import read_image
 from unit.data.grid import Grid
 from unit.data.images import to_float, to_uint8, write_grid
-from unit.inference.codes import DomainName
-from unit.models.base import Model, Resize
+from unit.models.base import DomainName, Model, Resize
 from unit.models.folder import load_model
 from unit.models.unit import UnitTranslator
 

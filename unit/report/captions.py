@@ -20,6 +20,10 @@ CAPTIONS = {
     "places": "A row a place in a part of the prior, a column a part.",
     "manifold": "Images of a grid of codes, from left to right and from bottom to top.",
     "heads": "A row a category: its image of style 0, and the images that are surest to be in it.",
+    "neighbors_a2b": "Images of a; beside each those of b whose codes are nearest, the one of its name in a frame.",
+    "neighbors_b2a": "Images of b; beside each those of a whose codes are nearest, the one of its name in a frame.",
+    "interpolations": "An image of a on the left, one of b on the right; between them the codes between theirs, drawn "
+    "in a (above) and in b (below).",
     "latent": "Codes in the plane, and samples of the prior on the same axes.",
 }
 SECTIONS = ("data", "model", "discriminator", "loss", "optim", "train", "run")

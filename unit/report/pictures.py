@@ -7,7 +7,7 @@ from unit.evaluation.evaluate import open_set
 from unit.evaluation.sets import TranslationSet
 from unit.models.base import Resize
 from unit.report import autoencoder
-from unit.report.codes import plot_codes
+from unit.report.latent import plot_latent
 
 
 def plot(
@@ -38,5 +38,5 @@ def plot(
     images = open_set(Path(model), root=root, resize=resize, split=split, unseen=False)
     output = Path(output)
     if isinstance(images, TranslationSet):
-        return plot_codes(images.model, images.root, output, resize=images.resize, overwrite=overwrite)
+        return plot_latent(images, output, overwrite=overwrite)
     return autoencoder.plot(images.model, images.images, output, overwrite=overwrite)

@@ -15,10 +15,10 @@ from unit.evaluation.sets import EvaluationSet, TranslationSet
 from unit.models.base import Resize
 from unit.report import autoencoder, curves, tables
 from unit.report.captions import Picture, describe_run, pictures_of
-from unit.report.codes import plot_codes
 from unit.report.comparison import as_screen, compare_configs, compare_facts, compare_figures, label_runs
 from unit.report.facts import RunFacts, read_object, read_run
 from unit.report.gallery import TRANSLATION, Gallery, make_gallery
+from unit.report.latent import plot_latent
 from unit.report.site import report_folder, write_page
 from unit.text import one_line
 
@@ -327,7 +327,7 @@ def draw_pictures(
     folder = partial / below
     try:
         if isinstance(images, TranslationSet):
-            paths = plot_codes(images.model, images.root, folder, resize=images.resize)
+            paths = plot_latent(images, folder)
         else:
             paths = autoencoder.plot(images.model, images.images, folder)
     except (OSError, ValueError) as error:
