@@ -92,9 +92,9 @@ class Results:
 
 def measure_and_write(folder: Path, images: EvaluationSet, metrics: Sequence[str] | None = None) -> Results:
     """What `measure` finds of the folder's model and of its last iterate; it is added to evaluation.json."""
+    last, so_far = load_last_iterate(folder), unfinished(folder)  # now: a run that goes on will have other checkpoints
     figures = measure(images, metrics)
-    last = load_last_iterate(folder)
-    results = Results(figures, unfinished=unfinished(folder), chosen=CHOSEN if chosen_on_test(run_of(folder)) else "")
+    results = Results(figures, unfinished=so_far, chosen=CHOSEN if chosen_on_test(run_of(folder)) else "")
     if last is not None:
         again = measure(images.with_model(last[0]), list(figures))
         results = replace(results, last_iterate=again, last_step=last[1])

@@ -41,6 +41,14 @@ def find_palette(truths: Sequence[Tensor]) -> str | None:
     return best if shares[best] >= KNOWN else None
 
 
+def palette_of(images: TranslationSet) -> str | None:
+    """The palette of the set's truths, found once for all models."""
+    if "palette" not in images.kept:
+        images.kept["palette"] = find_palette(images.test_b)
+    found: str | None = images.kept["palette"]
+    return found
+
+
 def applies(images: EvaluationSet) -> str:
     if not isinstance(images, TranslationSet):
         return needs_translator(images)
@@ -48,7 +56,7 @@ def applies(images: EvaluationSet) -> str:
         return f"it is of colors; expected a model a2b of 3 channels, got {images.model.images.channels('b')}"
     if images.unpaired_because:
         return images.unpaired_because
-    return "" if find_palette(images.test_b) else f"the images of testB have none of the palettes {', '.join(PALETTES)}"
+    return "" if palette_of(images) else f"the images of testB have none of the palettes {', '.join(PALETTES)}"
 
 
 def measure(images: TranslationSet) -> Figures:
@@ -56,7 +64,7 @@ def measure(images: TranslationSet) -> Figures:
 
     `images` has them of each image, with the mean over the classes that it shows as balanced.
     """
-    palette, constant = PALETTES[find_palette(images.test_b) or "maps"]
+    palette, constant = PALETTES[palette_of(images) or "maps"]
     scored = {
         name: torch.stack([tally(x, truth, palette) for x, truth in zip(answer, images.test_b, strict=True)])
         for name, answer in answers(images, "a2b", constant=constant, other="another map").items()
