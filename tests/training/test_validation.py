@@ -10,17 +10,22 @@ import pytest
 import torch
 from conftest import Command, Tiny
 from digit_toys import options, write_mnist
+from domain_toys import blank
 from group import Job, train_in_group
 from run_files import Killed, assert_same, newest, refused, saved_steps, status_of, without_flushing
 from safetensors.torch import load_file
 
 import unit
 from unit import weights
+from unit.config import from_sections
+from unit.data.batches import DataError
 from unit.data.held_out import place
 from unit.data.toymaps import write_toymaps
 from unit.evaluation.judge import Judge
 from unit.evaluation.metric import Figures
+from unit.methods import find_method
 from unit.training import checkpoint, loop, validation
+from unit.training.validation import hold_out
 
 no_flushing = pytest.fixture(without_flushing, autouse=True)
 Validated = Callable[..., list[str]]
@@ -182,6 +187,42 @@ def test_whoever_validates_on_test_images_is_told_so_wherever_figures_are(
     told = run_command("evaluate", "--model", run, "--metrics", "round_trip")
     assert told.code == 0 and "validated on test images" in told.out
     assert "validated on test images" in json.loads((run / "evaluation.json").read_text())["chosen"]
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "pairs", "paired"),
+    [
+        ("unit", "mine", "auto", False),
+        ("unit", "mine", "names", True),
+        ("unit", "maps", "auto", True),
+        ("unit", "maps", "none", False),
+        ("pix2pix", "mine", "auto", True),
+    ],
+)
+def test_training_images_are_pairs_where_that_is_known(
+    method: str, name: str, pairs: str, paired: bool, without_val: Path, tmp_path: Path
+) -> None:
+    """By the method, the data set's name, or the user's word: names alone are the same of unpaired images too."""
+    (tmp_path / name).symlink_to(without_val, target_is_directory=True)
+    settings = {"every": 1, "metric": "psnr", "share": 0.3, "pairs": pairs}
+    data = {"root": str(tmp_path / name), "size": 16}
+    sections: dict[str, Any] = {"method": method, "data": data, "validate": settings}
+    sections |= {"model": {"downsamplings": 3, "dropped_layers": 1}} if method == "pix2pix" else {}
+    held = hold_out(from_sections(sections, "here"), find_method(method), None)
+    assert held is not None and held.source == "train" and (not held.unpaired) is paired
+
+
+def test_of_images_that_are_given_a_part_is_set_aside(root: Path) -> None:
+    """Those of data.root are another's."""
+    given = {key: blank(40) for key in "ab"}
+    data = {"root": str(root), "size": 16}
+    sections: dict[str, Any] = {"data": data, "validate": {"every": 1, "metric": "round_trip"}}
+    held = hold_out(from_sections(sections, "here"), find_method("unit"), given)
+    assert held is not None and held.source == "train" and held.images["a"].names == held.images["b"].names
+    assert set(held.set_aside["a"]) == set(given["a"].names) - set(held.training["a"].names)
+    sections["validate"]["split"] = "val"
+    with pytest.raises(DataError, match="no val images"):
+        hold_out(from_sections(sections, "here"), find_method("unit"), given)
 
 
 # Refused before the first step

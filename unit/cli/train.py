@@ -63,7 +63,9 @@ OPTIONS = (
         "--run.output; auto: run.output's, or begin where there is nothing yet",
     ),
     Option(
-        "--init", "FOLDER", "a model's, a run's or a checkpoint's folder: begin with its weights, as far as they fit"
+        "--init",
+        "FOLDER",
+        "a model's, a run's or a checkpoint's folder, such as RUN/best: begin with its weights, as far as they fit",
     ),
 )
 

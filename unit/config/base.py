@@ -110,7 +110,7 @@ class TrainConfig:
     checkpoint_every: int = free_at_resume(5000)
     """steps between two checkpoints"""
     keep: int = free_at_resume(2)
-    """how many checkpoints are kept, at least 2"""
+    """how many checkpoints are kept, at least 2, beside the best one where there is validation"""
     compile: bool = False
     """torch.compile the networks, which makes a step on a GPU faster and its numbers differ by rounding; the first step
     takes minutes, and networks with dropout can't be compiled"""
