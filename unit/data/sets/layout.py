@@ -22,7 +22,7 @@ from unit.data.profiles import profile_of, to_srgb
 from unit.data.sets.unpack import unpack
 from unit.data.sets.warn import warn
 
-__all__ = ["arrange", "arrange_celeba", "find"]
+__all__ = ["arrange", "arrange_celeba", "find", "images_to_copy", "transfer", "visible_folders"]
 
 SPLITS = ("train", "val", "test")
 SEARCH_DEPTH = 3  # levels below the source
@@ -86,7 +86,7 @@ def arrange(source: Path, result: Path, *, side_a: Side = "left", move: bool = F
         name = split if "test" in splits else split.replace("val", "test")
         if folders:
             for domain in "AB":
-                _transfer(images_to_copy(root / f"{split}{domain}", source), result / f"{name}{domain}", move=move)
+                transfer(images_to_copy(root / f"{split}{domain}", source), result / f"{name}{domain}", move=move)
         else:
             _split_pairs(root / split, result / f"{name}A", result / f"{name}B", side_a=side_a)
 
@@ -120,7 +120,7 @@ def arrange_celeba(source: Path, result: Path, *, attribute: str, scratch: Path,
         if name not in parts:
             raise ValueError(f"{name} would be empty for {attribute}: too few faces in {source}")
     for name, paths in parts.items():
-        _transfer(paths, result / name, move=move)
+        transfer(paths, result / name, move=move)
 
 
 def find(source: Path, name: str) -> Path | None:
@@ -130,11 +130,11 @@ def find(source: Path, name: str) -> Path | None:
         for folder in level:
             if (folder / name).exists():
                 return folder / name
-        level = [child for folder in level for child in _visible_folders(folder)]
+        level = [child for folder in level for child in visible_folders(folder)]
     return None
 
 
-def _visible_folders(folder: Path) -> list[Path]:
+def visible_folders(folder: Path) -> list[Path]:
     """The folders in a folder, except hidden ones and the __MACOSX that some archives carry."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
 
@@ -152,7 +152,7 @@ def _find_root(source: Path) -> Path:
             raise ValueError(f"more than one data set in {source}: choose one of {names}")
         if found:
             return found[0]
-        level = [child for folder in level for child in _visible_folders(folder)]
+        level = [child for folder in level for child in visible_folders(folder)]
     raise FileNotFoundError(f"no trainA or train folder in {source} or up to {SEARCH_DEPTH} levels below it")
 
 
@@ -163,7 +163,7 @@ def _need(source: Path, name: str) -> Path:
     return path
 
 
-def _transfer(paths: list[Path], target: Path, *, move: bool) -> None:
+def transfer(paths: list[Path], target: Path, *, move: bool) -> None:
     """Copy or move the files, byte for byte, into the new folder `target`."""
     target.mkdir(parents=True)
     for path in tqdm(paths, desc=target.name, unit="image", disable=None):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from unit.data.sets.classes import arrange_classes
 from unit.data.sets.fetch import checksum_fault, fetch, record_checksum
 from unit.data.sets.folders import remove_folder
 from unit.data.sets.layout import arrange, arrange_celeba, find
@@ -39,12 +40,22 @@ class Prepared:
     terms: str
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What a set leaves to choose: `prepare`'s attribute, pair and crop."""
+
+    attribute: str | None
+    pair: tuple[str, str] | None
+    crop: int | None
+
+
 def prepare(
     name: str,
     *,
     output: Path,
     source: Path | None = None,
     attribute: str | None = None,
+    pair: tuple[str, str] | None = None,
     crop: int | None = None,
     size: int = TOYMAPS["size"],
     train: int = TOYMAPS["train"],
@@ -56,16 +67,17 @@ def prepare(
 
     The images come from `source`, a folder or an archive; without it they are downloaded, and the archive is kept in
     the folder `downloads` beside `output`. CelebA needs an `attribute`, such as Smiling, which the faces of domain b
-    have and those of domain a lack. Of digits, `crop` is the side of the center of MNIST's images that is kept
-    (mnist_usps: 20 pixels, the box that a digit was scaled to, since USPS's fill theirs). The toy maps take `size`
-    (side in pixels), `train`, `test` and `val` (images per domain) and `seed`. Warnings go to stderr, each as one line.
+    have and those of domain a lack; cat_species and dog_breeds need the `pair` of classes that a and b are. Of digits,
+    `crop` is the side of the center of MNIST's images that is kept (mnist_usps: 20 pixels, the box that a digit was
+    scaled to, since USPS's fill theirs). The toy maps take `size` (side in pixels), `train`, `test` and `val` (images
+    per domain) and `seed`. Warnings go to stderr, each as one line.
 
     Raises ValueError for a name, an option, an archive or an image that is no good, FileNotFoundError for a source that
     is missing or incomplete, FileExistsError for an output with something in it, ConnectionError if no mirror delivers,
     and other OSErrors as the system reports them.
     """
     options = {"size": size, "train": train, "test": test, "val": val, "seed": seed}
-    _check_options(name, source=source, attribute=attribute, crop=crop, drawn=options != TOYMAPS)
+    _check_options(name, source=source, attribute=attribute, pair=pair, crop=crop, drawn=options != TOYMAPS)
     if source is not None and not source.exists():
         raise FileNotFoundError(f"no such folder or archive: {source}")
     target = output.resolve()
@@ -76,7 +88,8 @@ def prepare(
             write_toymaps(result, size=size, train=train, test=test, val=val, seed=seed, paired=paired)
         else:
             given = source or _download(RECIPES[name], target.parent / "downloads")
-            _build(RECIPES[name], given, result, attribute=attribute, crop=crop, downloaded=source is None)
+            choice = Choice(attribute, pair, crop)
+            _build(RECIPES[name], given, result, choice, downloaded=source is None)
         counts = _count(result)
         if target.exists():  # empty; on Windows a folder cannot be renamed over another
             target.rmdir()
@@ -86,7 +99,7 @@ def prepare(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give `parser` one subcommand per data set, with the options that this set has; `run` takes what it parses."""
-    parser.set_defaults(source=None, attribute=None, crop=None, **TOYMAPS)
+    parser.set_defaults(source=None, attribute=None, pair=None, crop=None, **TOYMAPS)
     names = parser.add_subparsers(prog=parser.prog, dest="name", metavar="NAME", help="a data set", required=True)
     for name, recipe in RECIPES.items():
         about = f"{recipe.about}. Terms of use: {recipe.terms}."
@@ -102,6 +115,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         add("--source", type=Path, help="a folder or an archive that you have, instead of a download")
         if name == "celeba":
             add("--attribute", required=True, help="what the faces of domain b have, such as Smiling")
+        if recipe.classes:
+            named = f"the classes that A and B are, of {', '.join(recipe.classes)}"
+            add("--pair", required=True, type=_pair, metavar="A,B", help=named)
         if recipe.digits is not None:
             kept = f"side of the center of MNIST's {MNIST_SIDE}×{MNIST_SIDE} that is kept (default: {recipe.crop})"
             add("--crop", type=_positive, help=kept)
@@ -114,6 +130,7 @@ def run(args: argparse.Namespace) -> Prepared:
         output=args.output,
         source=args.source,
         attribute=args.attribute,
+        pair=args.pair,
         crop=args.crop,
         size=args.size,
         train=args.train,
@@ -135,7 +152,23 @@ def _natural(text: str) -> int:
     return 0 if text == "0" else _positive(text)
 
 
-def _check_options(name: str, *, source: Path | None, attribute: str | None, crop: int | None, drawn: bool) -> None:
+def _pair(text: str) -> tuple[str, str]:
+    """An argparse type: two names with a comma between."""
+    names = text.split(",")
+    if len(names) != 2 or "" in names:
+        raise argparse.ArgumentTypeError(f"expected two names with a comma between, got {text!r}")
+    return names[0], names[1]
+
+
+def _check_options(
+    name: str,
+    *,
+    source: Path | None,
+    attribute: str | None,
+    pair: tuple[str, str] | None,
+    crop: int | None,
+    drawn: bool,
+) -> None:
     """Raise ValueError for an unknown set, or for an option that this set does not have."""
     if name not in RECIPES:
         raise ValueError(f"no data set {name!r}; expected one of {', '.join(RECIPES)}")
@@ -149,6 +182,8 @@ def _check_options(name: str, *, source: Path | None, attribute: str | None, cro
         raise ValueError(f"crop: expected 1 to {MNIST_SIDE}, for digits alone, got {crop} for {name}")
     if name != "celeba" and attribute is not None:
         raise ValueError(f"attribute: only celeba has attributes, got {attribute!r} for {name}")
+    if (pair is None) == bool(RECIPES[name].classes):
+        raise ValueError(f"pair: cat_species and dog_breeds alone have two classes to choose, got {pair} for {name}")
 
 
 @contextmanager
@@ -180,9 +215,7 @@ def _staging(target: Path) -> Iterator[Path]:
         lock.release()
 
 
-def _build(
-    recipe: Recipe, source: Path, result: Path, *, attribute: str | None, crop: int | None, downloaded: bool
-) -> None:
+def _build(recipe: Recipe, source: Path, result: Path, choice: Choice, *, downloaded: bool) -> None:
     """Build `result` from a folder or an archive; an archive that was downloaded and is damaged is deleted."""
     archived = not source.is_dir()
     root = result.with_name("unpacked") if archived else source
@@ -193,13 +226,15 @@ def _build(
             if downloaded:
                 source.unlink()
             raise
-    if attribute is not None:
+    if choice.attribute is not None:
         _check_files(recipe, root)
-        arrange_celeba(root, result, attribute=attribute, scratch=result.with_name("faces"), move=archived)
+        arrange_celeba(root, result, attribute=choice.attribute, scratch=result.with_name("faces"), move=archived)
+    elif choice.pair is not None:
+        arrange_classes(root, result, recipe.classes, choice.pair, move=archived)
     elif recipe.digits is not None:
         from unit.data.sets.digits import arrange_digits  # which needs torch
 
-        arrange_digits(root, result, recipe.digits, crop=crop or recipe.crop)
+        arrange_digits(root, result, recipe.digits, crop=choice.crop or recipe.crop)
     else:
         arrange(root, result, side_a=recipe.side_a, move=archived)
     _check_counts(recipe, result, strict=downloaded)

@@ -30,7 +30,8 @@ class Recipe:
     the numbers of images expected in a folder of the result (`trainA`) or in a split (`train`: A and B together).
     `checksums` maps file names to `ALGORITHM:HEX`. `side_a` is the half of a side-by-side pair that is A. `digits` are
     the two sets of handwritten or printed digits that A and B are, and `crop` is the side of the center of MNIST's
-    images that is kept, in pixels. `paired` says that the training images, too, are pairs under the same names.
+    images that is kept, in pixels. `classes` are ImageNet's synsets by class, of which two are A and B. `paired` says
+    that the training images, too, are pairs under the same names.
     """
 
     about: str
@@ -43,6 +44,7 @@ class Recipe:
     side_a: Literal["left", "right"] = "left"
     digits: tuple[DigitsName, DigitsName] | None = None
     crop: int = MNIST_SIDE
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     paired: bool = False
 
 
@@ -55,6 +57,23 @@ def _paired(**splits: int) -> dict[str, int]:
     """The counts of a set of pairs, with as many images in A as in B."""
     return {f"{split}{domain}": count for split, count in splits.items() for domain in "AB"}
 
+
+CATS: Mapping[str, tuple[str, ...]] = {
+    "house_cat": ("n02123045", "n02123159", "n02123394", "n02123597", "n02124075"),  # tabby, tiger cat, Persian, …
+    "tiger": ("n02129604",),
+    "lion": ("n02129165",),
+    "cougar": ("n02125311",),
+    "leopard": ("n02128385",),
+    "jaguar": ("n02128925",),
+    "cheetah": ("n02130308",),
+}
+DOGS: Mapping[str, tuple[str, ...]] = {
+    "husky": ("n02110185",),
+    "german_shepherd": ("n02106662",),
+    "corgi": ("n02113023", "n02113186"),  # Pembroke, Cardigan
+    "samoyed": ("n02111889",),
+    "old_english_sheepdog": ("n02105641",),
+}
 
 RECIPES: Mapping[str, Recipe] = {
     "maps": Recipe(
@@ -140,6 +159,24 @@ RECIPES: Mapping[str, Recipe] = {
         archive="cat2dog.zip",
         mirrors=("http://vllab.ucmerced.edu/hylee/DRIT/datasets/cat2dog.zip",),
         counts={"trainA": 771, "trainB": 1264, "testA": 100, "testB": 100},
+    ),
+    "cat_species": Recipe(
+        about=f"two of {', '.join(CATS)}",
+        terms="ImageNet images, for non-commercial research",
+        by_hand=(
+            "put the folders of two classes, of ImageNet (image-net.org, which asks for registration), into one "
+            "folder, the animals' heads cut out, as in the paper, if you can"
+        ),
+        classes=CATS,
+    ),
+    "dog_breeds": Recipe(
+        about=f"two of {', '.join(DOGS)}",
+        terms="ImageNet images, for non-commercial research",
+        by_hand=(
+            "put the folders of two breeds, of ImageNet (image-net.org, which asks for registration) or Stanford Dogs, "
+            "into one folder, the dogs' heads cut out, as in the paper, if you can"
+        ),
+        classes=DOGS,
     ),
     "celeba": Recipe(
         about="A: faces without, B: faces with one of 40 attributes",
