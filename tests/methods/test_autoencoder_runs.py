@@ -114,7 +114,7 @@ def test_a_run_leaves_all_that_it_should(name: str, runs: Runs) -> None:
     run = runs[name]
     assert {path.name for path in run.iterdir()} == {
         "config.yaml", "run.json", "config.json", "model.safetensors", "checkpoints", "samples", "metrics.jsonl",
-        ".lock",
+        "starts.jsonl", ".lock",
     }  # fmt: skip
     assert saved_steps(run) == [2, 4]
     assert sorted(path.name for path in (run / "samples").iterdir()) == ["step-00000002.png", "step-00000004.png"]

@@ -99,7 +99,15 @@ def test_curves_config_and_samples_are_the_runs(reported: Path) -> None:
     page = Page(reported / "report" / "index.html")
     curves = {(line["data-name"], line["data-steps"]) for line in page.having("data-steps")}
     assert ("a", "[1, 2, 3, 4]") in curves and ("learning rate", "[1, 2, 3, 4]") in curves
-    for name in ("shared_blocks", "sample_every", "lr"):
+    (start,) = [json.loads(line) for line in (reported / "starts.jsonl").read_text().splitlines()]
+    for name in (
+        "shared_blocks",
+        "sample_every",
+        "lr",
+        start["command"],
+        start["hardware"],
+        start["versions"]["torch"],
+    ):
         assert name in page.text
     (scrub,) = page.having("data-files")
     assert [step for step, _ in json.loads(scrub["data-files"])] == [2, 4]

@@ -42,7 +42,7 @@ def run(tiny: Tiny, run_command: Command, tmp_path_factory: pytest.TempPathFacto
 def test_a_run_leaves_all_that_it_should(run: Path) -> None:
     assert {path.name for path in run.iterdir()} == {
         "config.yaml", "run.json", "config.json", "model.safetensors", "checkpoints", "samples", "metrics.jsonl",
-        "tensorboard", ".lock",
+        "starts.jsonl", "tensorboard", ".lock",
     }  # fmt: skip
     assert saved_steps(run) == [2, 4]
     assert sorted(path.name for path in (run / "samples").iterdir()) == ["step-00000002.png", "step-00000004.png"]

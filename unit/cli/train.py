@@ -41,8 +41,9 @@ def run(arguments: list[str]) -> int:
     init = None if named is None else Path(named).expanduser()
     if init is not None and resume is not None and not auto:
         raise ConfigError("--init begins a run of its own; expected it without --resume")
+    command = one_line(shlex.join(["unit", "train", *arguments]))
     try:
-        folder = training.train(config, resume=resume, auto=auto, init=init)
+        folder = training.train(config, resume=resume, auto=auto, init=init, command=command)
     except training.Interrupted as interruption:
         code = 128 + interruption.signal
         return fail(interruption, code) if main else code

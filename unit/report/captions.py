@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 
-from unit.report.curves import is_number
+from unit.report.curves import is_number, items, number
 from unit.report.facts import RunFacts, duration, when
 from unit.text import one_line
 
@@ -118,11 +118,30 @@ def facts_of(facts: RunFacts) -> list[tuple[str, str]]:
         ("speed", f"{sorted(speeds)[len(speeds) // 2]:.4g} images per second" if speeds else ""),
         ("batch size", str(facts.config.get("train.batch_size", ""))),
         ("seed", str(facts.config.get("run.seed", ""))),
-        *((name, str(last.get(name, ""))) for name in ("device", "precision", "processes", "data", "parameters")),
+        *(
+            (name, str(last.get(name) or ""))
+            for name in ("hardware", "device", "precision", "processes", "data", "parameters")
+        ),
+        *validated(facts),
         ("versions", ", ".join(f"{k} {v}" for k, v in last["versions"].items()) if versioned(last) else ""),
         ("gone on with", f"{len(facts.starts) - 1} times" if len(facts.starts) > 1 else ""),
     ]
     return [(name, one_line(text)) for name, text in found if text]
+
+
+def validated(facts: RunFacts) -> list[tuple[str, str]]:
+    """What the training was validated on, and its best and last values, from run.json."""
+    standing = facts.state.get("validation")
+    if not isinstance(standing, dict):
+        return []
+    images = " and ".join(f"{count} {domain}" for domain, count in items(standing.get("images")))
+    where = {"val": "held out for it", "train": "set aside of the training images", "test": "TEST images"}
+    found = [("validated on", f"{images}, {where.get(str(standing.get('split')), '')}".strip(", "))]
+    for which in ("best", "last"):
+        value = dict(items(standing.get(which)))
+        if is_number(value.get("value")):
+            found.append((which, f"{standing.get('metric')} {number(value['value'])} at step {value.get('step')}"))
+    return found
 
 
 def versioned(start: dict[str, Any]) -> bool:

@@ -153,6 +153,21 @@ def find_samples(folder: Path) -> dict[int, Path]:
     return {steps[i]: found[steps[i]] for i in spread(len(steps), MOST_SAMPLES)}
 
 
+def copy_samples(partial: Path, facts: RunFacts) -> list[tuple[int, str]]:
+    """The sample grids in the report: (step, file)."""
+    if facts.samples:
+        (partial / "samples").mkdir()
+    copied = []
+    for step, path in facts.samples.items():
+        try:
+            content = weights.regular(path).read_bytes()
+        except OSError:
+            continue  # a training deletes nothing there, but people do
+        (partial / "samples" / path.name).write_bytes(content)
+        copied.append((step, f"samples/{path.name}"))
+    return copied
+
+
 def spread(total: int, count: int) -> list[int]:
     """`count` of the numbers below `total` (all, where there are fewer), evenly, the first and the last among them."""
     if total <= count:

@@ -16,7 +16,7 @@ from unit.models.base import Resize
 from unit.report import autoencoder, curves, tables
 from unit.report.captions import Picture, describe_run, pictures_of
 from unit.report.comparison import as_screen, compare_configs, compare_facts, compare_figures, label_runs
-from unit.report.facts import RunFacts, read_object, read_run
+from unit.report.facts import RunFacts, copy_samples, read_object, read_run
 from unit.report.gallery import TRANSLATION, Gallery, make_gallery
 from unit.report.latent import plot_latent
 from unit.report.site import report_folder, write_page
@@ -150,7 +150,9 @@ def compare(
         raise ValueError(f"count: expected at least 1, got {count}")
     if len(runs) < 2:
         raise ValueError(f"compare: expected two runs or more, got {len(runs)}")
-    models = dict(zip(label_runs([Path(run) for run in runs]), map(Path, runs), strict=True))
+    models = dict(
+        zip(label_runs([Path(run) for run in runs]), (weights.resolve(Path(run)) for run in runs), strict=True)
+    )
     facts = {label: read_run(run_of(model)) for label, model in models.items()}
     target = Path(output) if output is not None else beside(run_of(Path(runs[0]))) / "comparison"
     with report_folder(target) as partial:
@@ -300,21 +302,6 @@ def galleries_of(
         notes += gallery.notes
         galleries.append(gallery)
     return galleries
-
-
-def copy_samples(partial: Path, facts: RunFacts) -> list[tuple[int, str]]:
-    """The sample grids in the report: (step, file)."""
-    if facts.samples:
-        (partial / "samples").mkdir()
-    copied = []
-    for step, path in facts.samples.items():
-        try:
-            content = weights.regular(path).read_bytes()
-        except OSError:
-            continue  # a training deletes nothing there, but people do
-        (partial / "samples" / path.name).write_bytes(content)
-        copied.append((step, f"samples/{path.name}"))
-    return copied
 
 
 def draw_pictures(

@@ -148,10 +148,11 @@ def figures_of(content: object) -> dict[str, dict[str, float]]:
 
 
 def span(interval: object, decimals: int) -> str:
-    """[0.52, 0.56], or nothing where there is none."""
+    """[0.52, 0.56], or nothing where there is none; of a figure with three decimals or more one less."""
     if not isinstance(interval, list | tuple) or len(interval) != 2 or not all(map(is_number, interval)):
         return ""
-    return f"[{interval[0]:.{max(decimals - 1, 0)}f}, {interval[1]:.{max(decimals - 1, 0)}f}]"
+    decimals -= decimals > 2
+    return f"[{interval[0]:.{decimals}f}, {interval[1]:.{decimals}f}]"
 
 
 def decimals_for(values: list[float]) -> int:

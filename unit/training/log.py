@@ -4,7 +4,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -27,24 +27,27 @@ CLOCKS = ("seconds", "cpu_seconds")
 """Keys of metrics.jsonl that say how long the run has been trained."""
 
 
-def headline(accelerator: Accelerator, batches: Batches[Any, Any], method: Method[Any], step: int) -> str:
-    """What is being trained, on what: the first line of the output."""
+def describe_training(accelerator: Accelerator, batches: Batches[Any, Any], method: Method[Any]) -> dict[str, str]:
+    """What is being trained, on what, by name."""
     device = accelerator.device
     _, reason = choose_precision(method.config.train.precision)
     on_gpu = device.type == "cuda"
     name = torch.cuda.get_device_name(device) if on_gpu else counted(torch.get_num_threads(), "thread")
-    parts = [
-        f"{device.type} ({name})",
-        f"{accelerator.mixed_precision.replace('no', 'fp32')} ({reason})",
-        counted(accelerator.num_processes, "process", "processes"),
-        batches.summary,
-        *(
-            f"{sum(parameter.numel() for parameter in network.parameters()) / 1e6:.2f} M parameters in the "
-            + key.replace("_", " ")
-            for key, network in method.networks.items()
+    sizes = {key: sum(one.numel() for one in network.parameters()) for key, network in method.networks.items()}
+    return {
+        "device": f"{device.type} ({name})",
+        "precision": f"{accelerator.mixed_precision.replace('no', 'fp32')} ({reason})",
+        "processes": counted(accelerator.num_processes, "process", "processes"),
+        "data": batches.summary,
+        "parameters": "  ".join(
+            f"{n / 1e6:.2f} M parameters in the {key.replace('_', ' ')}" for key, n in sizes.items()
         ),
-    ]
-    return "  ".join(parts + [f"from step {step}"] * (step > 0))
+    }
+
+
+def headline(description: Mapping[str, str], step: int) -> str:
+    """The same as the first line of the output."""
+    return "  ".join([*description.values(), *[f"from step {step}"] * (step > 0)])
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:

@@ -34,10 +34,11 @@ from unit.training.distributed import (
 from unit.training.errors import Interrupted, RunError
 from unit.training.guards import FiniteCheck, check_finite, check_memory
 from unit.training.initial import take_weights
-from unit.training.log import Log, headline, quiet_writers
+from unit.training.log import Log, describe_training, headline, quiet_writers
 from unit.training.optim import adam, lr_factor, moving_average, set_lr
 from unit.training.run_folder import RunLock, begin, check_run, claim, run_of, write_status
 from unit.training.signals import StopFlag
+from unit.training.starts import write_start
 from unit.training.state import TrainingState
 from unit.training.step import iterate_micro_batches, rehearse, training_step
 from unit.training.validation import HeldOut, Validation, check_resumed, hold_out, write_record
@@ -55,6 +56,7 @@ class Beginning:
     auto: bool
     init: Path | None
     domains: Domains | None
+    command: str | None
 
 
 def train(
@@ -64,6 +66,7 @@ def train(
     auto: bool = False,
     init: Path | None = None,
     domains: Domains | None = None,
+    command: str | None = None,
 ) -> Path:
     """Train, or go on with a run.
 
@@ -73,6 +76,7 @@ def train(
         auto: a run to resume that has no checkpoint yet begins anew.
         init: a model, run or checkpoint whose weights a new run begins with, as far as they fit.
         domains: images by domain in place of those that the config names.
+        command: the command line that asked for it, which the run keeps in starts.jsonl.
 
     Returns:
         The run's folder, which at the end is the finished model's too.
@@ -85,7 +89,7 @@ def train(
     run = Path(config.run.output)
     lock = RunLock(run)
     try:
-        return train_locked(config, run, lock, Beginning(resume, auto, init, domains))
+        return train_locked(config, run, lock, Beginning(resume, auto, init, domains, command))
     except Exception as error:
         if lost_peer(error):
             raise RunError(LOST_PEER) from error
@@ -131,7 +135,9 @@ def train_locked(config: Config, run: Path, lock: RunLock, beginning: Beginning)
         write_record(held, run)
         write_status(run, "running", step=state.step, processes=accelerator.num_processes)
         news = [*batches.complaints, *unfit, *validation.headline]
-        print(headline(accelerator, batches, method, state.step), *news, sep="\n", flush=True)
+        description = describe_training(accelerator, batches, method)
+        write_start(run, state.step, command=beginning.command, description=description)
+        print(headline(description, state.step), *news, sep="\n", flush=True)
     finite = FiniteCheck(accelerator)
     log = Log(accelerator, config, run, step=state.step, images_per_step=batches.images_per_step)
     finished = state.finished

@@ -1,4 +1,5 @@
-"""A run's folder: config.yaml, run.json, metrics.jsonl, samples/, checkpoints/, and at the end the finished model."""
+"""A run's folder: config.yaml, run.json, starts.jsonl, metrics.jsonl, samples/, checkpoints/; at the end the finished
+model."""
 
 import json
 import math
