@@ -1,4 +1,7 @@
-"""What several test files share: one thread, toy maps, and the smallest training there is."""
+"""What several test files share: one thread, toy maps, and the smallest training there is.
+
+Torch and what imports it are imported inside: pytest-xdist's own process reads this file too, and runs no test.
+"""
 
 import os
 
@@ -6,23 +9,22 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, here 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read once, at the first product on a GPU
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import torch
-from accelerate.state import AcceleratorState
-
-from unit.data.toymaps import write_toymaps
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tests marked `cuda` are skipped where there is no GPU."""
-    if item.get_closest_marker("cuda") is not None and not torch.cuda.is_available():
-        pytest.skip("needs a GPU")
+    if item.get_closest_marker("cuda") is not None:
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a GPU")
 
 
 LONGEST = [
@@ -55,9 +57,28 @@ Command = Callable[..., Said]
 Tiny = Callable[..., list[str]]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def flush() -> Iterator[Callable[[Path], None]]:
+    """What must reach the disk, and when, is tested with `flushing`; elsewhere it takes as long as the training."""
+    from unit import weights
+
+    with pytest.MonkeyPatch.context() as patch:
+        real = weights.flush
+        patch.setattr(weights, "flush", lambda path: None)
+        yield real
+
+
+@pytest.fixture
+def flushing(flush: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is saved is flushed to the disk, as outside of tests."""
+    monkeypatch.setattr("unit.weights.flush", flush)
+
+
 @pytest.fixture(scope="session")
 def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder: trainA and trainB with 6 images each, testA and testB with 3; 24 × 24 pixels."""
+    from unit.data.toymaps import write_toymaps
+
     root = tmp_path_factory.mktemp("data") / "toys"
     write_toymaps(root, size=24, train=6, test=3)
     return root
@@ -66,6 +87,8 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, with the same towns in trainA and trainB."""
+    from unit.data.toymaps import write_toymaps
+
     root = tmp_path_factory.mktemp("data") / "pairs"
     write_toymaps(root, size=24, train=6, test=3, paired=True)
     return root
@@ -91,6 +114,7 @@ def tiny(toys: Path) -> Tiny:
 def run_command() -> Command:
     """`run_command("train", *arguments)` calls that command line in this process; "main" is the command `unit`, whose
     first argument is the subcommand."""
+    from accelerate.state import AcceleratorState
 
     def answer(name: str, *arguments: str | Path) -> Said:
         command = getattr(importlib.import_module(f"unit.cli.{name}"), name)

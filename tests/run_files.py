@@ -1,12 +1,10 @@
 """What tests of runs share: what a run's folder holds, that two runs end the same, and how a command refuses."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from conftest import Said
 from PIL import Image
 
@@ -64,11 +62,3 @@ def write_noise(path: Path, size: tuple[int, int] = (24, 24)) -> None:
     """A picture of seeded noise; the size is (width, height)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)).save(path)
-
-
-def without_flushing() -> Iterator[None]:
-    """For a fixture. What must reach the disk, and when, is tested in training/test_checkpoint.py; elsewhere it costs
-    seconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(weights, "flush", lambda path: None)
-        yield

@@ -12,7 +12,7 @@ import torch
 from conftest import Command
 from digit_toys import METHODS, assert_close, logged_by, method_of, options, parse_config, uniforms, write_mnist
 from group import doubled
-from run_files import assert_same, newest, refused, saved_steps, without_flushing
+from run_files import assert_same, newest, refused, saved_steps
 from safetensors.torch import load_file
 
 from unit import weights
@@ -66,9 +66,6 @@ COLUMNS = {
 """Of the three rows of a sample grid, else 20."""
 AT_THE_END = {"train__checkpoint_every": 4, "train__sample_every": 4}
 """Where nothing is wanted of the way there."""
-
-
-no_flushing = pytest.fixture(without_flushing, scope="module", autouse=True)
 
 
 @pytest.fixture(scope="module")

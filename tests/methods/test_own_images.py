@@ -8,7 +8,7 @@ import torch
 from conftest import Command
 from digit_toys import METHODS, logged_by, options
 from domain_toys import write_images
-from run_files import newest, refused, without_flushing
+from run_files import newest, refused
 
 from unit.config.data import ImagesConfig
 from unit.data.decoding import read_image
@@ -16,8 +16,6 @@ from unit.data.one_domain import open_images
 from unit.evaluation import parzen, recognition
 from unit.models.folder import load_model
 from unit.weights import collect_tensors
-
-no_flushing = pytest.fixture(without_flushing, scope="module", autouse=True)
 
 THREE_CLASSES: dict[str, dict[str, Any]] = {
     "ae": {},

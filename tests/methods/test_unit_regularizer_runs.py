@@ -1,7 +1,6 @@
 """Runs of UNIT with each regularizer of its codes: the finished model, resuming, accumulation."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -21,15 +20,13 @@ KINDS: tuple[RegularizerKind, ...] = get_args(RegularizerKind)
 
 
 @pytest.fixture(scope="module")
-def runs(tiny: Tiny, run_command: Command, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+def runs(tiny: Tiny, run_command: Command, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A finished run of 4 steps with each regularizer, with checkpoints at 2 and 4."""
     folder = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(weights, "flush", lambda path: None)  # tested elsewhere
-        for kind in KINDS:
-            said = run_command("train", *arguments(tiny, folder / kind, kind))
-            assert said.code == 0, (kind, said.err)
-        yield {kind: folder / kind for kind in KINDS}
+    for kind in KINDS:
+        said = run_command("train", *arguments(tiny, folder / kind, kind))
+        assert said.code == 0, (kind, said.err)
+    return {kind: folder / kind for kind in KINDS}
 
 
 def arguments(tiny: Tiny, output: Path, kind: RegularizerKind, *more: str) -> list[str]:

@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 from conftest import Command
 from domain_toys import write_images
-from run_files import refused, without_flushing
+from run_files import refused
 
 from unit.data.decoding import read_image
 from unit.models.folder import load_model
-
-no_flushing = pytest.fixture(without_flushing, autouse=True)
 
 
 def arguments(root: Path, run: Path, **keys: Any) -> list[str]:

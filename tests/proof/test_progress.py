@@ -12,6 +12,7 @@ from unit.proof import events, resume
 from unit.proof.events import Progress, SharedProgress, Watcher
 
 
+@pytest.mark.usefixtures("flushing")
 def test_the_progress_follows_a_training(tiny: Tiny, run_command: Command, tmp_path: Path) -> None:
     class Recorder(Watcher):
         def move(self) -> None:

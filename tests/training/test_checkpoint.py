@@ -13,6 +13,8 @@ from unit.training import checkpoint
 from unit.training.checkpoint import Checkpoint
 from unit.weights import CheckpointError
 
+pytestmark = pytest.mark.usefixtures("flushing")
+
 
 def state(seed: int = 0) -> Checkpoint:
     numbers = torch.Generator().manual_seed(seed)

@@ -16,7 +16,7 @@ import torch
 from adaptation_toys import write_classes
 from conftest import Command, Tiny
 from digit_toys import METHODS, options, write_mnist
-from run_files import Killed, contents, saved_steps, without_flushing
+from run_files import Killed, contents, saved_steps
 from sibling_toys import ADAPTED, SIBLINGS, sibling_options
 
 from unit import draws, weights
@@ -58,9 +58,6 @@ def arguments(tiny: Tiny, toys: Path, pairs: Path, tmp_path_factory: pytest.Temp
         return [*options(name, data__root=mnist, run__output=output), *schedule]
 
     return of
-
-
-no_flushing = pytest.fixture(without_flushing, scope="module", autouse=True)
 
 
 def kill_after(monkeypatch: pytest.MonkeyPatch, *, step: int, phase: int) -> list[int]:

@@ -171,6 +171,7 @@ def test_an_interruption_before_the_first_checkpoint_does_not_promise_a_resume(
     assert said.code == 130 and "checkpoints are as they were" not in said.err
 
 
+@pytest.mark.usefixtures("flushing")
 def test_a_full_disk_is_one_line(
     run_command: Command, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -216,6 +216,7 @@ def test_a_full_disk_ends_the_run_with_one_line_and_the_last_checkpoint(
     assert compare(whole, run)[0] == []
 
 
+@pytest.mark.usefixtures("flushing")
 def test_a_full_file_system(arguments: Arguments, run_command: Command, tmp_path: Path) -> None:
     """A file system of 3 MB; mounting it takes root."""
     disk = tmp_path / "disk"

@@ -12,7 +12,7 @@ from conftest import Command, Tiny
 from digit_toys import options, write_mnist
 from domain_toys import blank
 from group import Job, train_in_group
-from run_files import Killed, assert_same, newest, refused, saved_steps, status_of, without_flushing
+from run_files import Killed, assert_same, newest, refused, saved_steps, status_of
 from safetensors.torch import load_file
 
 import unit
@@ -27,7 +27,6 @@ from unit.methods import find_method
 from unit.training import checkpoint, loop, validation
 from unit.training.validation import hold_out
 
-no_flushing = pytest.fixture(without_flushing, autouse=True)
 Validated = Callable[..., list[str]]
 
 
