@@ -40,10 +40,13 @@ def test_tensorboard_has_each_step_once_after_a_kill_and_a_resume(
     assert [scalar.step for scalar in events(run).Scalars("cycle_a")] == [1, 2, 3, 4, 5, 6]
 
 
-def test_tensorboard_shows_the_sample_grids(tiny: Tiny, run_command: Command, tmp_path: Path) -> None:
+def test_tensorboard_shows_the_sample_grids_and_validations(tiny: Tiny, run_command: Command, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    assert run_command("train", *tiny(run, "--run.tracker", "tensorboard")).code == 0
-    assert [image.step for image in events(run).Images("samples")] == [2, 4]
+    validated = ("--validate.every", "3", "--validate.metric", "round_trip", "--validate.share", "0.5")
+    assert run_command("train", *tiny(run, "--run.tracker", "tensorboard", *validated)).code == 0
+    found = events(run)
+    assert [image.step for image in found.Images("samples")] == [2, 3, 4]
+    assert [scalar.step for scalar in found.Scalars("validation/round_trip")] == [0, 3, 4]
 
 
 class FakeRun:

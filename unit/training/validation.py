@@ -138,7 +138,7 @@ class Validation:
                 self.judge = make_judge(self.config, self.held)
                 if not self.lines:
                     self.measured = self.measure(step, model)
-            except (ValueError, OSError) as error:
+            except (ValueError, OSError, RuntimeError) as error:
                 refusal = f"validate.metric: {error}"
         self.barrier()
         refusal = broadcast_object_list([refusal])[0]
@@ -161,7 +161,7 @@ class Validation:
                 try:
                     if measured is None or measured.step != step:
                         measured = self.measure(step, model)
-                except ValueError as error:
+                except (ValueError, RuntimeError) as error:
                     raise RunError(f"the validation of step {step} failed: {error}") from error
                 is_best = self.write(measured)
                 best = self.best
