@@ -1,5 +1,6 @@
 """Faults that processes of a group can have: what a training on several must not do, and what may happen to one."""
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from accelerate import Accelerator
 from unit import draws
 from unit.data.batches import DataError, Shard
 from unit.data.labeled import ImageBatch
+from unit.evaluation.judge import Judge
+from unit.evaluation.metric import Figures
 from unit.methods import translation
 from unit.methods.base import Method, Phase
 from unit.training import checkpoint, loop, run_folder
@@ -148,6 +151,19 @@ def stuck_in_step_3() -> AbstractContextManager[Any]:
     return stack
 
 
+def long_validation() -> AbstractContextManager[Any]:
+    """The first takes no time, the others two seconds, of which it says when they begin."""
+    judged = itertools.count()
+
+    def slowly(self: Judge, model: Any, device: Any) -> tuple[float, Figures]:
+        if next(judged):
+            print("validating", flush=True)
+            time.sleep(2)
+        return 1.0, Figures({"a2b2a": {"levels": 1.0}})
+
+    return patch.object(Judge, "__call__", slowly)
+
+
 FAULTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "bare translator": bare("translator"),
     "bare discriminators": bare("discriminators"),
@@ -164,4 +180,5 @@ FAULTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "no images on rank 1": no_images_on_rank_1,
     "not finite on rank 1": not_finite_on_rank_1,
     "stuck in step 3": stuck_in_step_3,
+    "long validation": long_validation,
 }

@@ -43,6 +43,28 @@ def test_a_process_that_is_killed_ends_the_other(victim: int, arguments: Argumen
     assert ended.err[1 - victim] == f"error: {LOST_PEER}\n" and ended.err[victim] == ""
 
 
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_process_that_is_killed_while_the_main_one_validates_ends_the_other(
+    victim: int, arguments: Arguments, tmp_path: Path
+) -> None:
+    """Whoever waits for a validation, for hours if need be, notices at once that nobody works on it any more."""
+    more = ("--validate.every", "2", "--validate.metric", "round_trip", "--validate.share", "0.5")
+    with Group(2, [endless(arguments, tmp_path / "run", *more, fault="long validation")], tmp_path / "group") as group:
+        group.until(lambda: "validating" in group.said(0))
+        group.processes[victim].kill()
+        ended = group.ended()
+    assert (ended.codes[victim], ended.codes[1 - victim]) == (-signal.SIGKILL, 1), ended.err
+    assert ended.err[1 - victim] == f"error: {LOST_PEER}\n" and ended.err[victim] == ""
+
+
+def test_a_figure_that_the_main_process_refuses_is_refused_on_all(arguments: Arguments, tmp_path: Path) -> None:
+    more = ("--validate.every", "2", "--validate.metric", "loveliness", "--validate.share", "0.5")
+    with Group(2, [endless(arguments, tmp_path / "run", *more)], tmp_path / "group") as group:
+        ended = group.ended()
+    assert ended.codes == [2, 2] and all("got loveliness" in line for line in ended.err), ended.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_that_is_refused_to_one_is_refused_to_all(
     arguments: Arguments, run_command: Command, tmp_path: Path
 ) -> None:

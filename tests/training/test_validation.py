@@ -301,7 +301,6 @@ def test_a_best_that_is_not_there_is_one_line(
 # Killed, stopped, resumed
 
 MOMENTS = {
-    "before a validation": (Judge, "__call__", 2),
     "before its line": (validation.Validation, "write", 3),
     "after its line, before its checkpoint": (checkpoint, "save", 1),
     "after its checkpoint, before pruning": (checkpoint, "prune", 2),
