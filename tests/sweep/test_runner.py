@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+from waiting import wait_for
 
 from unit.cli.train import train
 from unit.config import ConfigError
@@ -142,7 +142,7 @@ def say(status):
 
 say("running")
 while step < steps:
-    time.sleep(0.01)
+    time.sleep(0 if saved else 0.01)
     step += 1
     if asked or step == steps:
         (run / "checkpoints" / f"step-{step:08d}").mkdir(parents=True)
@@ -154,7 +154,7 @@ while step < steps:
 (run / "model.safetensors").touch()
 say("finished")
 """
-"""A process that does as a training does, as far as a sweep can see, of 10 ms a step."""
+"""A process that does as a training does, as far as a sweep can see, of 10 ms a step until it has been stopped."""
 
 
 def test_what_a_run_had_at_equal_time_is_kept_and_it_goes_on(
@@ -162,14 +162,14 @@ def test_what_a_run_had_at_equal_time_is_kept_and_it_goes_on(
 ) -> None:
     monkeypatch.setattr(runner, "TRAIN", [sys.executable, "-c", TRAINING])
     monkeypatch.setattr(Runner, "figures", lambda self, folder, step: {"figures": {}} | last_line(folder))
-    (result,) = run_all(tiny_sweep({"one": {"train.steps": 150}}, equal_time=0.01))
+    (result,) = run_all(tiny_sweep({"one": {"train.steps": 10_000}}, equal_time=0.01))
     assert result.failure == ""
     step, place = result.equal_time["step"], result.run.folder / "at-0.01-minutes"
-    assert 0 < step < 150 and result.equal_time["seconds"] >= 0.6
+    assert 0 < step < 10_000 and result.equal_time["seconds"] >= 0.6
     assert [folder.name for folder in list_checkpoints(place)] == [f"step-{step:08d}"]
-    assert (result.end["step"], finished(result.run)) == (150, True)
+    assert (result.end["step"], finished(result.run)) == (10_000, True)
     steps = [folder.name for folder in list_checkpoints(result.run.folder)]
-    assert steps == [f"step-{step:08d}", "step-00000150"]  # begun once, stopped once
+    assert steps == [f"step-{step:08d}", "step-00010000"]  # begun once, stopped once
 
 
 def test_stopping_a_sweep_stops_its_training_after_its_step(
@@ -181,8 +181,7 @@ def test_stopping_a_sweep_stops_its_training_after_its_step(
 
     def supervise(self: Runner, run: Run, limit: float) -> tuple[int, bool]:
         def when_it_runs() -> None:
-            while read_state(run.folder).get("status") != "running":
-                time.sleep(0.01)
+            wait_for(lambda: read_state(run.folder).get("status") == "running")
             os.kill(os.getpid(), signal.SIGTERM)
 
         threading.Thread(target=when_it_runs).start()
