@@ -30,8 +30,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 LONGEST = [
     "training/test_divisions.py", "training/test_exact_resume.py", "proof/test_prove_resume.py",
     "training/test_save_faults.py", "methods/test_autoencoder_runs.py", "training/test_validation.py",
-    "sweep/test_runner.py", "training/test_training.py", "training/test_kills.py", "training/test_process_ends.py",
-    "test_portability.py", "training/test_launchers.py", "training/test_limits.py", "test_wheel.py",
+    "methods/test_own_images.py", "training/test_kills.py", "training/test_process_ends.py", "test_portability.py",
+    "training/test_limits.py", "training/test_training.py", "training/test_launchers.py", "test_wheel.py",
     "cli/test_time_and_memory.py", "training/test_run_life.py", "training/test_run_claims.py",
 ]  # fmt: skip
 """The files that take longest, longest first."""

@@ -139,11 +139,13 @@ def test_whatever_goes_wrong_in_a_save_the_run_goes_on_to_the_same_end(
     passed = passed_by(Path(shutil.copytree(part, tmp_path / "clean")), run_command, monkeypatch)
     published = passed.index("rename .step-00000006.partial") + 1
     assert len(passed) > 20 and passed[published : published + 2] == ["flush checkpoints", "rmtree step-00000002"]
+    halves = ("save_file", "write_text", "rmtree")  # half of another act is none, or all of it
     for at in range(1, len(passed) + 1):
+        if strike is killed_half_way and not passed[at - 1].startswith(halves):
+            continue
         run = Path(shutil.copytree(part, tmp_path / f"run-{at}"))
         passed_by(run, run_command, monkeypatch, at=at, strike=strike)
-        done = at > published or (at == published and strike is killed_half_way)
-        assert saved_steps(run)[-2:] == ([4, 6] if done else [2, 4]), passed[at - 1]
+        assert saved_steps(run)[-2:] == ([4, 6] if at > published else [2, 4]), passed[at - 1]
         for saved in weights.list_checkpoints(run)[-2:]:
             checkpoint.load(saved)
         assert run_command("train", "--resume", run, *SIX).code == 0
