@@ -102,8 +102,11 @@ def killed(act: Act, path: str) -> None:
 
 def killed_half_way(act: Act, path: str) -> None:
     """Of a file that was being written the first half is there; of a folder that was being deleted, half the files."""
-    act()
-    if Path(path).is_file():
+    if Path(path).is_dir():
+        for file in sorted(Path(path).iterdir())[::2]:
+            file.unlink()
+    else:
+        act()
         with open(path, "r+b") as file:
             file.truncate(os.path.getsize(path) // 2)
     raise Killed
