@@ -168,7 +168,7 @@ def read_validations(run: Path) -> list[dict[str, Any]]:
         try:
             line = json.loads(text)
             lines.append(line | {"step": int(line["step"]), "best": line["best"] is True})
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue
     return lines
 

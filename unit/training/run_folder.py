@@ -189,5 +189,5 @@ def step_of(line: str) -> float:
     """The step of a line of such a file; infinity where a kill cut the line short."""
     try:
         return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return math.inf

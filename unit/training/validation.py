@@ -137,6 +137,7 @@ class Validation:
             try:
                 self.judge = make_judge(self.config, self.held)
                 if not self.lines:
+                    print(f"measuring {self.name} before training, of {self.held.summary}", flush=True)
                     self.measured = self.measure(step, model)
             except (ValueError, OSError, RuntimeError) as error:
                 refusal = f"validate.metric: {error}"
