@@ -209,3 +209,11 @@ def test_a_run_that_ended_before_the_equal_time_has_its_end_there(tiny_sweep: Pl
     assert [result.equal_time == result.end != {} for result in run_all(sweep)] == [True]
     later = tiny_sweep({"one": {}}, equal_time=1e-5)  # it was trained for longer, and not stopped then
     assert [result.equal_time for result in run_all(later)] == [{}] and len(in_process) == 1
+
+
+def test_what_a_kill_undid_is_not_on_the_clock(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints" / "step-00000002").mkdir(parents=True)
+    lines = [{"step": step, "seconds": 10.0 * step} for step in (1, 2, 3)]
+    (tmp_path / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines) + '{"step": 4, "sec')
+    assert last_line(tmp_path) == lines[1]
+    assert last_line(tmp_path / "elsewhere") == {}

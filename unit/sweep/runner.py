@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import torch
 from filelock import FileLock, Timeout
 
 from unit import weights
@@ -110,8 +111,8 @@ class Runner:
     def supervise(self, run: Run, limit: float) -> tuple[int, bool]:
         """Train in a process of its own until it ends, or until its clock says `limit` seconds: its exit code, and
         whether it was stopped by that."""
-        alone = self.jobs > 1 or self.sweep.clock == "cpu"
-        environment = ({"OMP_NUM_THREADS": "1"} if alone else {}) | os.environ | {SWEEP: "1"}
+        threads = {"OMP_NUM_THREADS": "1"} if self.on_one_thread else {}
+        environment = threads | os.environ | {SWEEP: "1"}
         command = [*TRAIN, *run.arguments, "--resume", "auto"]
         with self.log_of(run).open("ab") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
@@ -132,6 +133,11 @@ class Runner:
         return process.returncode, stopped
 
     @property
+    def on_one_thread(self) -> bool:
+        """Whether each training and evaluation takes one thread, unless OMP_NUM_THREADS says how many."""
+        return (self.jobs > 1 or self.sweep.clock == "cpu") and "OMP_NUM_THREADS" not in os.environ
+
+    @property
     def limit(self) -> float:
         """The equal time in seconds; infinity where there is none."""
         return float("inf") if self.sweep.equal_time is None else 60 * self.sweep.equal_time
@@ -147,7 +153,8 @@ class Runner:
         return float(spent.user + spent.system)
 
     def clock(self, folder: Path) -> float:
-        """The time that the run in a folder has been trained, as its last line says."""
+        """The time that the run in a folder has been trained, up to its newest checkpoint: what came after it is undone
+        when the run is resumed."""
         return float(last_line(folder).get(CLOCKS[self.sweep.clock], 0))
 
     def place(self, run: Run) -> Path:
@@ -162,6 +169,8 @@ class Runner:
 
     def evaluate(self, result: Result) -> None:
         """Fill in the figures at the end and at equal time."""
+        if self.on_one_thread:
+            torch.set_num_threads(1)
         run, place = result.run, self.place(result.run)
         result.end = self.figures(run.folder, run.config.train.steps)
         for label, (metric, row, column) in self.sweep.figures.items():
@@ -230,15 +239,16 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def last_line(folder: Path) -> dict[str, Any]:
-    """The last whole line of metrics.jsonl; empty where there is none."""
-    path = folder / "metrics.jsonl"
+    """The last line of metrics.jsonl up to the newest checkpoint; empty where there is none."""
+    path, saved = folder / "metrics.jsonl", weights.list_checkpoints(folder)
+    newest = weights.step_of(saved[-1]) if saved else 0
     lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
     for text in reversed(lines):
         try:
             line = json.loads(text)
         except ValueError:  # it is being written, or a kill cut it short
             continue
-        if isinstance(line, dict):
+        if isinstance(line, dict) and line.get("step", 0) <= newest:
             return line
     return {}
 
