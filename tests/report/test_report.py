@@ -224,6 +224,17 @@ def test_data_that_has_gone_is_noted_unless_it_was_asked_for(run: Path) -> None:
     assert contents(run) == before
 
 
+def test_figures_of_other_images_are_not_put_on_those_shown(run: Path, toys: Path, tmp_path: Path) -> None:
+    """They would be found by the same names."""
+    unit.evaluate(run, metrics=["round_trip"])
+    shutil.copytree(toys, tmp_path / "elsewhere")
+    for given in ({"root": tmp_path / "elsewhere"}, {"resize": 16}):
+        written = write_report(run, count=1, **given)
+        assert [note for note in written.notes if "not of those shown here" in note]
+        assert "round trip: levels" not in Page(written.page).cards()[0]["figures"]
+    assert "round trip: levels" in Page(write_report(run, root=toys).page).cards()[0]["figures"]
+
+
 def test_figures_older_than_the_model_are_called_so(run: Path) -> None:
     unit.evaluate(run, metrics=["round_trip"])
     os.utime(run / "evaluation.json", (0, 0))

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from unit import weights
+from unit.config.base import ConfigError
 from unit.data.one_domain import Split
-from unit.evaluation.evaluate import CHOSEN, chosen_on_test, measure_and_write, open_set, run_of
+from unit.evaluation.evaluate import CHOSEN, chosen_on_test, measure_and_write, open_set, run_of, translator_root
 from unit.evaluation.sets import EvaluationSet, TranslationSet
 from unit.models.base import Resize
 from unit.report import autoencoder, curves, tables
@@ -100,7 +101,8 @@ def write_report(
         images = open_images(model, place, notes)
         evaluation = figures_of(model, facts, images if evaluate else None, notes, say)
         opened = {} if images is None else {TRANSLATION: images}
-        galleries = galleries_of(partial, opened, {TRANSLATION: evaluation}, count, notes, say)
+        scored = with_same_images({"": evaluation}, {"": model}, opened, place, notes)
+        galleries = galleries_of(partial, opened, scored, count, notes, say)
         write_page(
             partial,
             "report.html",
@@ -157,8 +159,9 @@ def compare(
     target = Path(output) if output is not None else beside(run_of(Path(runs[0]))) / "comparison"
     with report_folder(target) as partial:
         notes: list[str] = []
-        images, evaluations = open_each(models, facts, Place(root, resize, split), evaluate, notes, say)
-        of_images = with_same_images(evaluations, images, notes)
+        place = Place(root, resize, split)
+        images, evaluations = open_each(models, facts, place, evaluate, notes, say)
+        of_images = with_same_images(evaluations, models, images, place, notes)
         content: dict[str, Any] = {
             "tables": compare_figures(evaluations),
             "facts": compare_facts(facts),
@@ -202,14 +205,25 @@ def open_each(
 
 
 def with_same_images(
-    evaluations: Mapping[str, dict[str, Any]], images: Mapping[str, EvaluationSet], notes: list[str]
+    evaluations: Mapping[str, dict[str, Any]],
+    models: Mapping[str, Path],
+    images: Mapping[str, EvaluationSet],
+    place: Place,
+    notes: list[str],
 ) -> dict[str, dict[str, Any]]:
-    """The evaluations whose images are those that are shown, the first run's; `notes` names the others."""
-    roots = {label: one.root.resolve() for label, one in images.items() if isinstance(one, TranslationSet)}
+    """The evaluations that are of the images that are shown, the first set's; `notes` names the others. A run's figures
+    are taken for those of its own test images, at the scale of its training."""
+    shown = next((one.root for one in images.values() if isinstance(one, TranslationSet)), None)
     same = {}
     for label, evaluation in evaluations.items():
-        if label in roots and roots[label] != next(iter(roots.values())):
-            notes.append(one_line(f"{label}: its figures are of the images in {roots[label]}, not of those shown here"))
+        try:
+            own = translator_root(run_of(models[label])) if shown is not None else None
+        except ConfigError:
+            own = shown  # of a model's folder, which doesn't say
+        elsewhere = shown is not None and own is not None and own.expanduser().resolve() != shown.resolve()
+        if evaluation and (elsewhere or place.resize is not None):
+            who = f"{label}: the figures" if label else "the figures"
+            notes.append(one_line(f"{who} are of the test images of its training, in {own}, not of those shown here"))
         else:
             same[label] = evaluation
     return same

@@ -179,22 +179,22 @@ def all_image_figures(evaluations: Mapping[str, Mapping[str, Any]], direction: s
     found: dict[str, dict[str, float]] = {}
     for run, evaluation in evaluations.items():
         for name, figures in image_figures(evaluation, direction).items():
-            found.setdefault(name, {}).update({of_run(run, figure, evaluations): v for figure, v in figures.items()})
+            found.setdefault(name, {}).update({of_run(run, figure): v for figure, v in figures.items()})
     return found
 
 
 def all_better(evaluations: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Whether higher or lower is better, by the same labels."""
     return {
-        of_run(run, figure, evaluations): better
+        of_run(run, figure): better
         for run, evaluation in evaluations.items()
         for figure, better in better_of(evaluation).items()
     }
 
 
-def of_run(run: str, figure: str, runs: Mapping[str, Any]) -> str:
-    """A figure's label among those of several runs; of one run it is the figure's own."""
-    return f"{run}, {figure}" if len(runs) > 1 else figure
+def of_run(run: str, figure: str) -> str:
+    """A figure's label among those of several runs; of a run without a label it is the figure's own."""
+    return f"{run}, {figure}" if run else figure
 
 
 def image_figures(evaluation: Mapping[str, Any], direction: str) -> dict[str, dict[str, float]]:
