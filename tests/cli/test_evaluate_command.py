@@ -122,6 +122,9 @@ def test_metrics_are_listed_without_a_model(given: list[str], run_command: Comma
     assert said.code == 0, said.err
     lines = [line.split(maxsplit=1) for line in said.out.splitlines()]
     assert [name for name, _ in lines] == list(METRICS) and all(text for _, text in lines)
+    texts = dict(lines)
+    assert "EfficientNet-lite0" in texts["kid_efficientnet"] and "Inception" in texts["kid"]
+    assert {name for name, text in lines if text.endswith("(where it is named)")} == {"lpips", "kid", "fid"}
 
 
 def test_a_model_of_a_run_of_another_kind_needs_to_know_where_its_data_is(

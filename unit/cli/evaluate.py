@@ -108,8 +108,11 @@ def list_metrics() -> int:
     import importlib
 
     from unit.evaluation import METRICS
+    from unit.evaluation.evaluate import find_metric
 
     for name, entry in METRICS.items():
         module = importlib.import_module(entry.partition(":")[0]) if isinstance(entry, str) else None
-        print(f"{name:<18}{(module.__doc__ or '').splitlines()[0] if module else ''}".rstrip())
+        metric = find_metric(name)
+        about = metric.about or ((module.__doc__ or "").splitlines()[0] if module else "")
+        print(f"{name:<18}{about}{' (where it is named)' if metric.by_name else ''}".rstrip())
     return 0

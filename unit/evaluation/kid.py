@@ -83,6 +83,8 @@ def metric_of(features: str, *, by_name: bool) -> Metric:
         better="lower",
         by_name=by_name,
         folders=True,
+        about=f"KID: the squared distance of two sets of images in the features of {FEATURES[features].title}, without "
+        "bias for their number.",
     )
 
 

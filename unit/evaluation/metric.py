@@ -73,10 +73,12 @@ class Metric:
     """`measure` gives the figures of a set; `applies` says why it has none of this set, or nothing. `better` says
     which of two values is the better one, where that can be said of all its columns. One that is `by_name` is measured
     where it is asked for, and not among all that apply: it may fetch weights. `folders` says that it has figures of
-    two folders without a model, too."""
+    two folders without a model, too. `about` is its line in the list of metrics, where that is not the first of its
+    file."""
 
     measure: Callable[[Any], Figures]
     applies: "Callable[[EvaluationSet], str]"
     better: Literal["higher", "lower"] | None = None
     by_name: bool = False
     folders: bool = False
+    about: str = ""
