@@ -86,6 +86,11 @@ def test_domains_that_differ_in_their_channels_are_told_apart_at_once(dark_and_b
         measure(set_of(Keeper(3, 1), dark_and_bright), ["classifier"])
 
 
+@pytest.mark.parametrize(("size", "batch"), [(16, 64), (128, 64), (256, 16), (4000, 1)])
+def test_large_images_are_seen_in_smaller_batches(size: int, batch: int) -> None:
+    assert classifier.batch_of(size) == batch
+
+
 def test_of_many_training_images_some_are_drawn(dark_and_bright: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classifier, "LEARNED", 10)
     monkeypatch.setattr(classifier, "EPOCHS", 1)

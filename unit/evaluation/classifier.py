@@ -19,7 +19,8 @@ from unit.evaluation.metric import Figures, Metric
 from unit.evaluation.sets import EvaluationSet, TranslationSet, center_squares, needs_translator
 from unit.evaluation.store import same_sizes
 
-BATCH = 64
+BATCH, PIXELS = 64, 64 * 128**2
+"""Images that are seen at once, or as many as have so many pixels together: at 256 × 256, 16."""
 EPOCHS = 5
 LEARNED = 5000
 """Images of each domain that it learns on at most; of more, so many are drawn at random."""
@@ -52,7 +53,10 @@ def measure(images: TranslationSet) -> Figures:
     def taken_for_b(these: Iterable[Tensor]) -> Tensor:
         squares = (center_square(image, size) for image in these)
         with torch.inference_mode():
-            parts = [classifier(to_float(part.to(images.translator.device))) > 0 for part in same_sizes(squares, BATCH)]
+            parts = [
+                classifier(to_float(part.to(images.translator.device))) > 0
+                for part in same_sizes(squares, batch_of(size))
+            ]
         return torch.cat(parts).double().cpu()
 
     b_in_a, b_in_b = taken_for_b(images.test_a), taken_for_b(images.test_b)
@@ -69,6 +73,11 @@ def measure(images: TranslationSet) -> Figures:
             intervals[direction] = dict(zip(COLUMNS, mean_interval(taken, seed=images.seed), strict=True))
     note = f"the classifier is right on {right:.3f} of the real test images"
     return Figures(rows, title="taken for the target domain", notes=[note], counts=counts, intervals=intervals)
+
+
+def batch_of(size: int) -> int:
+    """How many images of that size are seen at once."""
+    return min(BATCH, max(1, PIXELS // size**2))
 
 
 def train_classifier(
@@ -89,7 +98,8 @@ def train_classifier(
     labels = torch.cat([torch.zeros(len(a)), torch.ones(len(b))])
     optimizer = torch.optim.Adam(classifier.parameters(), 1e-3)
     for epoch in range(epochs):
-        for rows in draws.permutation(len(labels), seed, "classifier", epoch).chunk(-(-len(labels) // BATCH)):
+        parts = -(-len(labels) // batch_of(a[0].shape[1]))
+        for rows in draws.permutation(len(labels), seed, "classifier", epoch).chunk(parts):
             batch = [a[row] if row < len(a) else b[row - len(a)] for row in rows.tolist()]
             x = to_float(torch.stack(batch).to(device))
             x = x.flip(-1) if epoch % 2 else x
