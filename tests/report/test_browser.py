@@ -48,12 +48,14 @@ def report(tiny: Tiny, run_command: Command, toys: Path, tmp_path_factory: pytes
     """The report of a run on images with odd names, moved to another folder."""
     folder = tmp_path_factory.mktemp("browser")
     run = folder / "run"
-    assert run_command("train", *tiny(run)).code == 0
     for domain in ("testA", "testB"):
         (folder / "odd" / domain).mkdir(parents=True)
         for number, name in enumerate(NAMES):
             shutil.copy(toys / domain / f"0000{number}.png", folder / "odd" / domain / name)
-    page = write_report(run, root=folder / "odd").page
+    for domain in ("trainA", "trainB"):
+        shutil.copytree(toys / domain, folder / "odd" / domain)
+    assert run_command("train", *tiny(run, "--data.root", str(folder / "odd"))).code == 0
+    page = write_report(run).page
     return Path(shutil.move(page.parent, folder / "sent to <a colleague>")) / "index.html"
 
 

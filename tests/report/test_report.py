@@ -225,9 +225,11 @@ def test_data_that_has_gone_is_noted_unless_it_was_asked_for(run: Path) -> None:
 
 
 def test_figures_of_other_images_are_not_put_on_those_shown(run: Path, toys: Path, tmp_path: Path) -> None:
-    """They would be found by the same names."""
-    unit.evaluate(run, metrics=["round_trip"])
+    """They would be found by the same names. Nor are figures of other images written to the run."""
     shutil.copytree(toys, tmp_path / "elsewhere")
+    write_report(run, root=tmp_path / "elsewhere", count=1)
+    assert not (run / "evaluation.json").exists()
+    unit.evaluate(run, metrics=["round_trip"])
     for given in ({"root": tmp_path / "elsewhere"}, {"resize": 16}):
         written = write_report(run, count=1, **given)
         assert [note for note in written.notes if "not of those shown here" in note]

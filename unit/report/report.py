@@ -74,7 +74,8 @@ def write_report(
         output: the report's folder, a new or empty one, or an earlier report, which is replaced; by default RUN/report.
         root, resize, split: of the images, as `unit.evaluate` takes them.
         count: the most images of each direction, evenly over all test images.
-        evaluate: where the run has no figures yet, measure them first, as `unit.evaluate` does.
+        evaluate: where the run has no figures yet, measure them first, as `unit.evaluate` does; not where its images
+            are to be of another place, scale or split.
         say: is told what is being done.
 
     Returns:
@@ -99,7 +100,7 @@ def write_report(
     with report_folder(target) as partial:
         notes = facts.notes + ([CHOSEN] if chosen_on_test(folder) else [])
         images = open_images(model, place, notes)
-        evaluation = figures_of(model, facts, images if evaluate else None, notes, say)
+        evaluation = figures_of(model, facts, None if place.given or not evaluate else images, notes, say)
         opened = {} if images is None else {TRANSLATION: images}
         scored = with_same_images({"": evaluation}, {"": model}, opened, place, notes)
         galleries = galleries_of(partial, opened, scored, count, notes, say)
@@ -198,7 +199,7 @@ def open_each(
     for label, model in models.items():
         own = list(facts[label].notes)
         found = open_images(model, place, own)
-        evaluations[label] = figures_of(model, facts[label], found if evaluate else None, own, say)
+        evaluations[label] = figures_of(model, facts[label], None if place.given or not evaluate else found, own, say)
         images |= {} if found is None else {label: found}
         notes += [f"{label}: {note}" for note in own]
     return images, evaluations
