@@ -74,8 +74,7 @@ def write_report(
         output: the report's folder, a new or empty one, or an earlier report, which is replaced; by default RUN/report.
         root, resize, split: of the images, as `unit.evaluate` takes them.
         count: the most images of each direction, evenly over all test images.
-        evaluate: where the run has no figures yet, measure them first, as `unit.evaluate` does; not where its images
-            are to be of another place, scale or split.
+        evaluate: measure figures that the run lacks, unless its images are of another place, scale or split.
         say: is told what is being done.
 
     Returns:
