@@ -142,7 +142,8 @@ def test_a_model_of_a_run_of_another_kind_needs_to_know_where_its_data_is(
 
 def test_a_translators_codes_are_plotted_beside_the_model(run: Path, run_command: Command) -> None:
     said = run_command("main", "plot", "--model", run)
-    assert (said.code, said.out) == (0, f"{run / 'plots' / 'latent.png'}\n"), said.err
+    names = ("latent", "neighbors_a2b", "neighbors_b2a", "interpolations")
+    assert (said.code, said.out) == (0, "".join(f"{run / 'plots' / name}.png\n" for name in names)), said.err
     before = contents(run)
     refused(run_command("main", "plot", "--model", run), "latent.png", "--overwrite")
     assert contents(run) == before
