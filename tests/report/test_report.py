@@ -184,7 +184,11 @@ def test_a_run_still_training_has_a_partial_report_that_says_so(run: Path) -> No
     status(run, status="running", process=os.getpid(), step=0)
     written = write_report(run)
     page = Page(written.page)
-    assert "still training, at step 4 of 4" in page.text and "This report is partial" in page.text
+    assert (
+        "running since " in page.text
+        and "still training, at step 4 of 4" in page.text
+        and "This report is partial" in page.text
+    )
     assert len(page.cards()) == 3  # of the newest checkpoint
     assert any("no figures yet" in note for note in written.notes) and "no figures yet" in page.text
     assert not (run / "evaluation.json").exists()

@@ -73,7 +73,8 @@ def describe_run(facts: RunFacts, model: Path) -> RunText:
     method = str(facts.config.get("method", "model"))
     parts = [method, f"step {facts.step}{of(facts)}"] if facts.config else [method]
     if facts.status:
-        parts.append(f"{facts.status} {when(facts.state.get('time'))}".strip())
+        since = "since " if facts.status == "running" else ""
+        parts.append(f"{facts.status} {since}{when(facts.state.get('time'))}".strip())
     if model.resolve() != facts.folder.resolve():
         parts.append(f"of {model.name}")
     return RunText(
