@@ -194,6 +194,14 @@ def test_the_nearest_come_first(tmp_path: Path) -> None:
     assert nearest(codes_of(images, "a"), codes_of(images, "b"), 2).tolist() == [[2, 0], [0, 2]]
 
 
+def test_domains_of_other_sizes_have_codes_of_one_grid(tmp_path: Path) -> None:
+    noise_images(tmp_path / "testA", (8, 8), (12, 8))
+    noise_images(tmp_path / "testB", (40, 40), (40, 44))
+    images = coded(tmp_path)
+    assert codes_of(images, "a").cells.shape == codes_of(images, "b").cells.shape == (2, 3 * 2 * 2)
+    assert neighbors.METRIC.measure(images).rows.keys() >= {"a2b", "b2a"}
+
+
 # What is refused
 
 

@@ -28,7 +28,7 @@ AT_ONCE = 256
 PLACES = 16
 """Places that are drawn of each image."""
 GRID = 8
-"""Cells along a side, or as many as the code has places."""
+"""Cells along a side, or as many as the smallest code of both domains has places."""
 MOST = 1000
 """Images of each domain that are encoded, the first ones by name."""
 
@@ -74,7 +74,7 @@ def encode(images: "TranslationSet", domain: DomainName, *, most: int | None = N
     most = MOST if most is None else most
     stride, seen = model.stride, images.test_a if domain == "a" else images.test_b
     names = images.names("testA" if domain == "a" else "testB")[:most]
-    smallest = min(min(shape[1:]) for shape in seen.shapes[:most])
+    smallest = min(min(shape[1:]) for tests in (images.test_a, images.test_b) for shape in tests.shapes[:most])
     if smallest < stride:
         raise ValueError(f"a code needs images of at least {stride}×{stride} pixels, and one has a side of {smallest}")
     grid = min(GRID, smallest // stride)
