@@ -1,8 +1,7 @@
 """`unit compare`: several runs side by side, on the screen and as a page."""
 
-import webbrowser
-
-from unit.cli.errors import OneLineParser, exit_code, parse, pixels_or_keep
+from unit.cli.errors import OneLineParser, exit_code, parse
+from unit.cli.page import add_page_options, page_arguments, show
 
 
 def compare(arguments: list[str]) -> int:
@@ -20,35 +19,15 @@ def compare(arguments: list[str]) -> int:
         metavar="FOLDER",
         help="where to write the page: a new folder or an earlier page's (default: comparison, beside the first run)",
     )
-    add("--count", type=int, metavar="N", help="at most so many images of each direction (default: 200)")
-    add("--data.root", dest="root", metavar="FOLDER", help="where the images lie (default: the first run's data.root)")
-    add("--resize", type=pixels_or_keep, metavar="N", help="of translators: scale images to this shorter side, or keep")
-    add("--split", choices=("test", "held_out", "train"), help="of autoencoders: which images")
-    add("--evaluate", choices=("yes", "no"), default="yes", help="measure figures first where a run has none yet")
-    add(
-        "--open", choices=("yes", "no"), nargs="?", const="yes", default="no", help="show it in a browser (default: no)"
-    )
+    add_page_options(command, root="the first run's")
     options = parse(command, arguments)
     if isinstance(options, int):
         return options
 
     def run() -> int:
-        from unit.report.report import COUNT
         from unit.report.report import compare as compare_runs
 
-        written = compare_runs(
-            options.runs,
-            options.output,
-            root=options.root,
-            resize=options.resize,
-            split=options.split,
-            count=COUNT if options.count is None else options.count,
-            evaluate=options.evaluate == "yes",
-            say=lambda line: print(line, flush=True),
-        )
-        print(written)
-        if options.open == "yes" and not webbrowser.open(written.page.resolve().as_uri()):
-            print("no browser could be opened; open that file in one")
-        return 0
+        written = compare_runs(options.runs, options.output, **page_arguments(options))
+        return show(str(written), written.page, options)
 
     return exit_code(run)

@@ -1,8 +1,7 @@
 """`unit report`: a run's report, to be opened in a browser, kept and sent."""
 
-import webbrowser
-
-from unit.cli.errors import OneLineParser, exit_code, parse, pixels_or_keep
+from unit.cli.errors import OneLineParser, exit_code, parse
+from unit.cli.page import add_page_options, page_arguments, show
 
 
 def report(arguments: list[str]) -> int:
@@ -17,34 +16,15 @@ def report(arguments: list[str]) -> int:
     add = command.add_argument
     add("run", metavar="RUN", help="a run's folder, a model's, or one of a run's checkpoints")
     add("--output", metavar="FOLDER", help="where to write it: a new folder or an earlier report (default: RUN/report)")
-    add("--count", type=int, metavar="N", help="at most so many images of each direction (default: 200)")
-    add("--data.root", dest="root", metavar="FOLDER", help="where the data lies (default: the run's data.root)")
-    add("--resize", type=pixels_or_keep, metavar="N", help="of a translator: as of unit evaluate")
-    add("--split", choices=("test", "held_out", "train"), help="of an autoencoder: which images")
-    add("--evaluate", choices=("yes", "no"), default="yes", help="measure figures first where there are none yet")
-    add(
-        "--open", choices=("yes", "no"), nargs="?", const="yes", default="no", help="show it in a browser (default: no)"
-    )
+    add_page_options(command, root="the run's")
     options = parse(command, arguments)
     if isinstance(options, int):
         return options
 
     def run() -> int:
-        from unit.report.report import COUNT, write_report
+        from unit.report.report import write_report
 
-        written = write_report(
-            options.run,
-            options.output,
-            root=options.root,
-            resize=options.resize,
-            split=options.split,
-            count=COUNT if options.count is None else options.count,
-            evaluate=options.evaluate == "yes",
-            say=lambda line: print(line, flush=True),
-        )
-        print(written)
-        if options.open == "yes" and not webbrowser.open(written.page.resolve().as_uri()):
-            print("no browser could be opened; open that file in one")
-        return 0
+        written = write_report(options.run, options.output, **page_arguments(options))
+        return show(str(written), written.page, options)
 
     return exit_code(run)
