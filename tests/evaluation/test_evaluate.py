@@ -110,6 +110,19 @@ def test_data_of_another_place_beats_the_runs(run: Path, toys: Path, tmp_path: P
         unit.evaluate(run, root=tmp_path / "nowhere")
 
 
+def test_evaluation_json_says_which_other_images_figures_are_of(run: Path, toys: Path, tmp_path: Path) -> None:
+    shutil.copytree(toys, tmp_path / "copy")
+    for given, of in (
+        ({"root": tmp_path / "copy"}, f"images in {(tmp_path / 'copy').resolve()}"),
+        ({"resize": 16}, "images scaled to 16 pixels"),
+        ({"root": toys}, None),
+    ):
+        unit.evaluate(run, metrics=["round_trip"], **given)
+        assert written(run)["round_trip"].get("of") == of
+    unit.evaluate(run, metrics=["pairing"], root=tmp_path / "copy")
+    assert "of" in written(run)["pairing"] and "of" not in written(run)["round_trip"]
+
+
 def test_figures_are_the_same_each_time_but_for_another_seed(run: Path) -> None:
     first, again, other = (unit.evaluate(run, metrics=["maps"], seed=seed) for seed in (0, 0, 1))
     assert first == again
@@ -146,7 +159,8 @@ def test_an_autoencoder_is_evaluated_on_test_or_held_out_images(digits: Path, mo
     )
     found = written(digits)
     assert found.pop("last_iterate").keys() == held_out.keys()
-    assert found == {name: figures.as_json() for name, figures in held_out.items()}
+    of = {"of": "images of the split held_out"}
+    assert found == {name: figures.as_json() | of for name, figures in held_out.items()}
 
 
 @pytest.mark.parametrize("metrics", [["FID"], ["round_trip", "FID"]])

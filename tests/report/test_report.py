@@ -239,6 +239,9 @@ def test_figures_of_other_images_are_not_put_on_those_shown(run: Path, toys: Pat
         assert [note for note in written.notes if "not of those shown here" in note]
         assert "round trip: levels" not in Page(written.page).cards()[0]["figures"]
     assert "round trip: levels" in Page(write_report(run, root=toys).page).cards()[0]["figures"]
+    unit.evaluate(run, metrics=["round_trip"], root=tmp_path / "elsewhere")
+    page = Page(write_report(run, count=1).page)
+    assert "round trip: levels" not in page.cards()[0]["figures"] and "of images in" in page.text
 
 
 def test_figures_older_than_the_model_are_called_so(run: Path) -> None:

@@ -17,6 +17,7 @@ from unit.evaluation.sets import EvaluationSet, ImageSet, TranslationSet
 from unit.models.base import ImageTranslator, Model, Resize
 from unit.models.folder import load_last_iterate, load_model
 from unit.registry import look_up
+from unit.text import one_line
 
 CHOSEN = "the run was validated on test images (validate.split): figures of its best checkpoint on them are too good"
 
@@ -67,13 +68,15 @@ def evaluate(
 @dataclass(frozen=True)
 class Results:
     """The figures of a model; of the last iterate, where the model is a moving average, and its step; why these are
-    not yet a training's, if they are not; and that the images chose the best checkpoint, if they did."""
+    not yet a training's, if they are not; that the images chose the best checkpoint, if they did; and which images they
+    are of, where these are others than the run's own (`elsewhere`)."""
 
     figures: dict[str, Figures]
     last_iterate: dict[str, Figures] = field(default_factory=dict)
     last_step: int = 0
     unfinished: str = ""
     chosen: str = ""
+    of: str = ""
 
     def __str__(self) -> str:
         parts = list(map(str, self.figures.values()))
@@ -83,18 +86,21 @@ class Results:
         return "\n\n".join(part for part in [*parts, self.unfinished, self.chosen] if part)
 
     def as_json(self) -> dict[str, Any]:
-        """The same for evaluation.json: the metrics, and beside them what there is of the rest."""
-        last = {name: figures.as_json() for name, figures in self.last_iterate.items()}
+        """The same for evaluation.json: the metrics, each with the images that it is of where these are not the run's
+        own, and beside them what there is of the rest."""
+        of = {"of": self.of} if self.of else {}
+        last = {name: figures.as_json() | of for name, figures in self.last_iterate.items()}
         more: dict[str, Any] = {"last_iterate": last} if last else {}
         more |= {key: text for key in ("unfinished", "chosen") if (text := getattr(self, key))}
-        return {name: figures.as_json() for name, figures in self.figures.items()} | more
+        return {name: figures.as_json() | of for name, figures in self.figures.items()} | more
 
 
 def measure_and_write(folder: Path, images: EvaluationSet, metrics: Sequence[str] | None = None) -> Results:
     """What `measure` finds of the folder's model and of its last iterate; it is added to evaluation.json."""
     last, so_far = load_last_iterate(folder), unfinished(folder)  # now: a run that goes on will have other checkpoints
     figures = measure(images, metrics)
-    results = Results(figures, unfinished=so_far, chosen=CHOSEN if chosen_on_test(run_of(folder)) else "")
+    chosen = CHOSEN if chosen_on_test(run_of(folder)) else ""
+    results = Results(figures, unfinished=so_far, chosen=chosen, of=elsewhere(folder, images))
     if last is not None:
         again = measure(images.with_model(last[0]), list(figures))
         results = replace(results, last_iterate=again, last_step=last[1])
@@ -115,6 +121,21 @@ def unfinished(folder: Path) -> str:
     at = files.step_of(newest[-1]) if newest else step
     steps = load(folder / "config.yaml").train.steps
     return f"{folder} has not finished ({status}): these are the figures of step {at} of {steps}"
+
+
+def elsewhere(folder: Path, images: EvaluationSet) -> str:
+    """Which images these are, where they are others than the run's own: its test images, scaled as in its training.
+    Nothing where they are those, or where the folder is a model's, which has none."""
+    if not isinstance(images, TranslationSet):
+        return images.elsewhere
+    try:
+        own = translator_root(run_of(folder))
+    except ConfigError:
+        own = images.root
+    scale = "at their own sizes" if images.resize is None else f"scaled to {images.resize} pixels"
+    parts = [] if own.expanduser().resolve() == images.root.resolve() else [f"in {images.root.resolve()}"]
+    parts += [] if images.resize == images.model.shorter_side(None) else [scale]
+    return one_line(" ".join(["images", *parts])) if parts else ""
 
 
 def measure(images: EvaluationSet, metrics: Sequence[str] | None = None) -> dict[str, Figures]:
@@ -175,10 +196,17 @@ def open_set(
         published = None if weights is None else Path(weights)
         return TranslationSet(model, place, resize=resize, seed=seed, run=run, weights=published, subset=subset)
     data = images_config(model, run, root)
-    if split is None:
-        there = list_splits(data)
-        split = "test" if unseen and there == ["train"] else there[0]  # which is refused
-    return ImageSet(model, open_images(data, split), open_images(data, "train"))
+    there = list_splits(data)
+    usual: Split = "test" if unseen and there == ["train"] else there[0]  # which is refused
+    given = None if root is None else Path(root).expanduser().resolve()
+    parts = [] if given in (None, own_root(run)) else [f"in {given}"]
+    parts += [] if split in (None, usual) else [f"of the split {split}"]
+    return ImageSet(
+        model,
+        open_images(data, usual if split is None else split),
+        open_images(data, "train"),
+        elsewhere=one_line(" ".join(["images", *parts])) if parts else "",
+    )
 
 
 def translator_root(run: Path) -> Path:
@@ -188,6 +216,13 @@ def translator_root(run: Path) -> Path:
         if isinstance(data, TwoDomainsConfig) and data.root is not None:
             return Path(data.root)
     raise ConfigError(f"--data.root: {run} doesn't say where its data lies; expected the folder of testA and testB")
+
+
+def own_root(run: Path) -> Path | None:
+    """Where an autoencoder's run had its data; None where it doesn't say."""
+    data = getattr(load(run / "config.yaml"), "data", None) if (run / "config.yaml").is_file() else None
+    root = getattr(data, "root", None)
+    return None if root is None else Path(root).expanduser().resolve()
 
 
 def images_config(model: Model, run: Path, root: str | Path | None) -> ImagesConfig:

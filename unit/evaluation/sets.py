@@ -162,11 +162,13 @@ class TranslationSet:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """An autoencoder, the images that its figures are of, and images that it was trained on."""
+    """An autoencoder, the images that its figures are of, and images that it was trained on; and which images the first
+    are, where they are not the run's usual ones."""
 
     model: Model
     images: Domain
     seen: Domain
+    elsewhere: str = ""
 
     def __post_init__(self) -> None:
         """Raise ValueError for labels that the model's networks can't take."""

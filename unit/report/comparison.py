@@ -8,7 +8,19 @@ from typing import Any
 
 from unit.report.captions import state_line
 from unit.report.facts import RunFacts, duration
-from unit.report.tables import LAST, OWN, Cell, Row, Table, about, better_of_metric, decimals_for, figures_of, span
+from unit.report.tables import (
+    LAST,
+    OWN,
+    Cell,
+    Row,
+    Table,
+    about,
+    better_of_metric,
+    decimals_for,
+    figures_of,
+    notes_of,
+    span,
+)
 from unit.text import one_line
 
 MISSING = "–"
@@ -46,7 +58,7 @@ def compare_figures(evaluations: Mapping[str, Mapping[str, Any]]) -> list[Table]
         notes = dict.fromkeys(
             f"{label}: {note}"
             for label, content in contents.items()
-            for note in (content.get("notes") or [] if isinstance(content, dict) else [])
+            for note in (notes_of(content) if isinstance(content, dict) else [])
         )
         tables.append(Table(metric, about(metric), list(evaluations), made, list(notes)))
     return tables

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from unit import weights
-from unit.config.base import ConfigError
 from unit.data.one_domain import Split
-from unit.evaluation.evaluate import CHOSEN, chosen_on_test, measure_and_write, open_set, run_of, translator_root
+from unit.evaluation.evaluate import CHOSEN, chosen_on_test, elsewhere, measure_and_write, open_set, run_of
 from unit.evaluation.sets import EvaluationSet, TranslationSet
 from unit.models.base import Resize
 from unit.report import autoencoder, curves, tables
@@ -21,6 +20,7 @@ from unit.report.facts import RunFacts, copy_samples, read_object, read_run
 from unit.report.gallery import TRANSLATION, Gallery, make_gallery
 from unit.report.latent import plot_latent
 from unit.report.site import report_folder, write_page
+from unit.report.tables import LAST
 from unit.text import one_line
 
 COUNT = 200
@@ -101,7 +101,7 @@ def write_report(
         images = open_images(model, place, notes)
         evaluation = figures_of(model, facts, None if place.given or not evaluate else images, notes, say)
         opened = {} if images is None else {TRANSLATION: images}
-        scored = with_same_images({"": evaluation}, {"": model}, opened, place, notes)
+        scored = with_same_images({"": evaluation}, {"": model}, opened, notes)
         galleries = galleries_of(partial, opened, scored, count, notes, say)
         write_page(
             partial,
@@ -161,7 +161,7 @@ def compare(
         notes: list[str] = []
         place = Place(root, resize, split)
         images, evaluations = open_each(models, facts, place, evaluate, notes, say)
-        of_images = with_same_images(evaluations, models, images, place, notes)
+        of_images = with_same_images(evaluations, models, images, notes)
         content: dict[str, Any] = {
             "tables": compare_figures(evaluations),
             "facts": compare_facts(facts),
@@ -208,24 +208,21 @@ def with_same_images(
     evaluations: Mapping[str, dict[str, Any]],
     models: Mapping[str, Path],
     images: Mapping[str, EvaluationSet],
-    place: Place,
     notes: list[str],
 ) -> dict[str, dict[str, Any]]:
-    """The evaluations that are of the images that are shown, the first set's; `notes` names the others. A run's figures
-    are taken for those of its own test images, at the scale of its training."""
-    shown = next((one.root for one in images.values() if isinstance(one, TranslationSet)), None)
-    same = {}
+    """Of each run the figures that are of the images that are shown, the first set's; `notes` names the others."""
+    shown = next((one for one in images.values() if isinstance(one, TranslationSet)), None)
+    if shown is None:
+        return {}
+    same: dict[str, dict[str, Any]] = {}
     for label, evaluation in evaluations.items():
-        try:
-            own = translator_root(run_of(models[label])) if shown is not None else None
-        except ConfigError:
-            own = shown  # of a model's folder, which doesn't say
-        elsewhere = shown is not None and own is not None and own.expanduser().resolve() != shown.resolve()
-        if evaluation and (elsewhere or place.resize is not None):
+        these = elsewhere(models[label], shown)
+        found = {name: content for name, content in evaluation.items() if isinstance(content, dict) and name != LAST}
+        same[label] = {name: content for name, content in found.items() if tables.images_of(content) == these}
+        others = ", ".join(name for name in found if name not in same[label])
+        if others:
             who = f"{label}: the figures" if label else "the figures"
-            notes.append(one_line(f"{who} are of the test images of its training, in {own}, not of those shown here"))
-        else:
-            same[label] = evaluation
+            notes.append(one_line(f"{who} are of other images, not of those shown here: {others}"))
     return same
 
 

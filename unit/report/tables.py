@@ -1,8 +1,8 @@
 """Figures as tables: what evaluation.json holds, each figure beside its baselines, its interval and the last iterate's.
 
 evaluation.json is an object by metric: {"figures": {row: {column: value}}, "counts": {row: n}, "intervals": {row:
-{column: [low, high]}}, "images": {direction: {name: {figure: value}}}, "notes": [line, …]}; below "last_iterate"
-are the same of the model without its moving average.
+{column: [low, high]}}, "images": {direction: {name: {figure: value}}}, "notes": [line, …], "of": which images, where
+they are not the run's own}; below "last_iterate" are the same of the model without its moving average.
 """
 
 import importlib
@@ -91,12 +91,24 @@ def read_tables(evaluation: Mapping[str, Any]) -> list[Table]:
     return tables
 
 
+def images_of(content: Mapping[str, Any]) -> str:
+    """Which images a metric's figures are of; nothing where they are the run's own."""
+    return str(content.get("of", ""))
+
+
+def notes_of(content: Mapping[str, Any]) -> list[str]:
+    """The lines beneath a metric's figures."""
+    notes = content.get("notes")
+    of = [f"of {images_of(content)}"] if images_of(content) else []
+    return (list(map(str, notes)) if isinstance(notes, list) else []) + of
+
+
 def table(metric: str, rows: dict[str, dict[str, float]], content: Mapping[str, Any]) -> Table:
     """The table of some rows of figures; `content` has their intervals, counts and notes."""
     columns = list(dict.fromkeys(name for values in rows.values() for name in values))
     decimals = {name: decimals_for([values[name] for values in rows.values() if name in values]) for name in columns}
     known = {row: dict(items(values)) for row, values in items(content.get("intervals"))}
-    counts, notes = dict(items(content.get("counts"))), content.get("notes")
+    counts = dict(items(content.get("counts")))
 
     def cell(row: str, name: str) -> Cell:
         if name not in rows[row]:
@@ -118,7 +130,7 @@ def table(metric: str, rows: dict[str, dict[str, float]], content: Mapping[str, 
             )
             for row in rows
         ],
-        notes=[str(note) for note in notes] if isinstance(notes, list) else [],
+        notes=notes_of(content),
     )
 
 
