@@ -9,7 +9,7 @@ MNIST ?= datasets/mnist
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --quiet --editable '.[dev]'
 	touch $@
 
 datasets/toymaps: | $(VENV)/ready

@@ -241,6 +241,17 @@ def test_the_last_iterates_figures_stand_beside_the_averages(averaged: Path, run
     assert written(averaged)["last_iterate"].keys() == {"round_trip", "pairing"}
 
 
+def test_a_last_iterate_whose_tables_read_the_same_takes_one_line() -> None:
+    table, other = (Figures({"a2b": {"levels": value}}, title="round trip") for value in (0.25, 0.5))
+    nearly = Figures({"a2b": {"levels": 0.2500001}}, title="round trip")
+    assert (
+        str(Results({"x": table}, {"x": nearly}, 7))
+        == f"{table}\n\nWithout the moving average (step 7) they are the same."
+    )
+    assert str(Results({"x": table}, {"x": other}, 7)) == f"{table}\n\nWithout the moving average (step 7):\n\n{other}"
+    assert str(Results({"x": table})) == str(table)
+
+
 def test_a_checkpoint_has_a_last_iterate_of_its_own(averaged: Path) -> None:
     first, last = (load_last_iterate(path) for path in list_checkpoints(averaged))
     assert first is not None and last is not None and (first[1], last[1]) == (1, 2)

@@ -81,8 +81,9 @@ class Results:
     def __str__(self) -> str:
         parts = list(map(str, self.figures.values()))
         if self.last_iterate:
-            parts.append(f"Without the moving average (step {self.last_step}):")
-            parts += map(str, self.last_iterate.values())
+            last = list(map(str, self.last_iterate.values()))
+            without = f"Without the moving average (step {self.last_step})"
+            parts += [f"{without} they are the same."] if last == parts else [f"{without}:", *last]
         return "\n\n".join(part for part in [*parts, self.unfinished, self.chosen] if part)
 
     def as_json(self) -> dict[str, Any]:
