@@ -19,7 +19,8 @@ UNIT: dict[str, list[str]] = {
                          "--discriminator.scales", "2", "--loss.gan_kind", "hinge"],
     "unit 2018": ["--model.encoder_norm", "instance", "--model.generator_norm", "layer", "--model.upsampling", "resize",
                   "--model.up_kernel", "5", "--model.last_kernel", "7", "--model.padding", "reflect",
-                  "--model.init", "kaiming", "--model.shared_blocks", "0", "--loss.gan_kind", "lsgan"],
+                  "--model.init", "kaiming", "--model.shared_blocks", "0", "--loss.gan_kind", "lsgan",
+                  "--discriminator.standardize", "true"],
 }  # fmt: skip
 DATA = {"uneven": (7, 5), "one image": (1, 3), "fewer than a batch": (3, 2)}
 """Images in a and in b."""

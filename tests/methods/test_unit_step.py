@@ -7,6 +7,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from architectures import images
+from domain_toys import blank
 from laws import gradients, in_one_line
 from plain_unit import plain_discriminators_loss, plain_translators_loss
 from torch import nn
@@ -27,7 +28,7 @@ from unit_toys import (
 from unit.config import ConfigError, OptimConfig
 from unit.config.data import TwoDomainsConfig
 from unit.data.batches import Shard
-from unit.data.two_domains import TranslationBatch
+from unit.data.two_domains import TranslationBatch, UnpairedBatches
 from unit.losses import perceptual
 from unit.methods.translation import DiscriminatorConfig
 from unit.methods.unit import LossConfig, Unit, UnitConfig
@@ -269,6 +270,23 @@ def test_the_perceptual_network_has_a_least_size() -> None:
     with pytest.raises(ConfigError) as refusal:
         UnitConfig(loss=LossConfig(perceptual=1), data=TwoDomainsConfig(size=16))
     assert in_one_line(refusal.value) == "data.size: loss.perceptual needs at least 32, got 16"
+
+
+def test_standardizing_discriminators_measure_the_training_images() -> None:
+    data = TwoDomainsConfig(size=16, channels=1)
+    batches = UnpairedBatches(blank(3), blank(1), data, Shard(0, 1))  # gray of 0, 1, 2, and of 0
+    for standardize in (True, False):
+        discriminator = DiscriminatorConfig(width=2, layers=2, standardize=standardize)
+        discriminators = Unit(UnitConfig(model=MODEL, data=data, discriminator=discriminator), batches).discriminators
+        found = {name: value.flatten().tolist() for name, value in discriminators.named_buffers()}
+        step = 2 / 255
+        expected = {
+            "standard.0.mean": pytest.approx([step - 1]),
+            "standard.0.deviation": pytest.approx([step]),  # √(2/3) of a gray level: less than the least
+            "standard.1.mean": [-1],
+            "standard.1.deviation": pytest.approx([step]),
+        }
+        assert found == (expected if standardize else {})
 
 
 # Every parameter learns.

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from architectures import images, table
 from laws import in_one_line
-from torch import nn
+from torch import Tensor, nn
 
 from unit.networks.discriminator import Discriminators, PatchDiscriminator
 
@@ -78,6 +78,25 @@ def test_spectral_norm_bounds_every_layers_largest_singular_value_by_one(shared_
         largest = torch.linalg.matrix_norm(conv.weight.flatten(1), 2)
         assert 0.99 < largest < 1.01
     assert not [name for name, _ in Discriminators(3, 3, width=4).named_buffers()]
+
+
+@pytest.mark.parametrize("shared_layers", [0, 4])
+def test_standardizing_discriminators_judge_what_plain_ones_make_of_standardized_images(shared_layers: int) -> None:
+    torch.manual_seed(0)
+    options = {"width": 2, "layers": 3, "scales": 2, "shared_layers": shared_layers}
+    standardizing, plain = Discriminators(3, 3, standardize=True, **options), Discriminators(3, 3, **options)
+    plain.load_state_dict({k: v for k, v in standardizing.state_dict().items() if not k.startswith("standard")})
+    standardizing, plain = standardizing.double(), plain.double()
+    x_a, x_b = 0.1 * images(2, 3, 32, 32, seed=1) + 0.8, 0.2 * images(3, 3, 32, 32, seed=2) - 0.5
+    standardizing.measure(x_a, x_b)
+    means, deviations = ([f(x, (0, 2, 3)).view(1, 3, 1, 1) for x in (x_a, x_b)] for f in (torch.mean, deviation))
+    of_plain = plain((x_a - means[0]) / deviations[0], (x_b - means[1]) / deviations[1])
+    for logits, expected in zip(standardizing(x_a, x_b), of_plain, strict=True):
+        torch.testing.assert_close(logits, expected, rtol=0, atol=1e-12)
+
+
+def deviation(x: Tensor, dimensions: tuple[int, ...]) -> Tensor:
+    return (x - x.mean(dimensions, keepdim=True)).square().mean(dimensions).sqrt()
 
 
 @pytest.mark.parametrize("shared_layers", [0, 2, 4])

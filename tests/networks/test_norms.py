@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from unit.networks.norms import BatchNorm
+from unit.networks.norms import BatchNorm, Standardize
 
 
 def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -69,3 +69,14 @@ def test_without_them_an_evaluation_normalizes_each_image_by_its_own() -> None:
 def test_a_part_of_a_group_is_refused() -> None:
     with pytest.raises(ValueError, match="3 images are no multiple of the 2 that are normalized together"):
         BatchNorm(1, group=2)(torch.zeros(3, 1))
+
+
+def test_standardized_images_have_mean_0_and_deviation_1_by_hand() -> None:
+    standard = Standardize(2).double()
+    x = torch.tensor([[[[0.2, 0.6]], [[-1.0, -1.0]]]], dtype=torch.float64)  # the second channel has one value
+    torch.testing.assert_close(standard(x), x, rtol=0, atol=0)
+    standard.measure(x)
+    torch.testing.assert_close(standard(x), torch.tensor([[[[-1.0, 1.0]], [[0.0, 0.0]]]], dtype=torch.float64))
+    brighter = standard(x + 2 / 255)  # by one gray level of 256, which is the least deviation
+    expected = torch.tensor([[[[-1 + 2 / 51, 1 + 2 / 51]], [[1.0, 1.0]]]], dtype=torch.float64)
+    torch.testing.assert_close(brighter, expected)

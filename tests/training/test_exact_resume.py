@@ -27,13 +27,14 @@ from unit.training.optim import lr_factor, moving_average
 from unit.training.state import TrainingState
 
 UNIT = {
-    "unit": ["--data.zoom", "1.5", "--data.jitter", "0.5", "--discriminator.spectral_norm", "true"],
+    "unit": ["--data.zoom", "1.5", "--data.jitter", "0.5", "--discriminator.spectral_norm", "true",
+             "--discriminator.standardize", "true"],
     "unit kl_learned": ["--model.regularizer", "kl_learned"],
     "unit mmd": ["--model.regularizer", "mmd"],
     "unit adversarial": ["--model.regularizer", "adversarial"],
     "unit without average": ["--optim.ema", "0"],
     "unit accumulated": ["--train.batch_size", "4", "--train.accumulation", "2"],
-}
+}  # fmt: skip
 Arguments = Callable[..., list[str]]
 Unbroken = Callable[[str], tuple[Path, int]]
 KilledRun = Callable[[str], Path]

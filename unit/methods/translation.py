@@ -22,6 +22,7 @@ from unit.data.two_domains import (
     TranslationBatch,
     TwoDomainBatches,
     UnpairedBatches,
+    center_crops,
     open_domains,
     open_split,
 )
@@ -34,6 +35,8 @@ from unit.networks.discriminator import DiscriminatorKind, DiscriminatorLayers
 
 SAMPLES = 4
 """Images of each domain in a sample grid."""
+MEASURED = 200
+"""Images of each domain whose centers say what standardized images are."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,9 @@ class DiscriminatorConfig(OneDiscriminatorConfig):
     pool: int | None = None
     """how many earlier translations of each domain are kept, of which the discriminators judge some in place of the
     step's own (null: none; CycleGAN: 50)"""
+    standardize: bool = False
+    """the discriminators see images of mean 0 and deviation 1 in each channel, by the statistics of their domain's
+    training images; without, one whose images are all pale, or all dark, learns late to tell two of them apart"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -170,6 +176,15 @@ class TranslationMethod(Method[TranslationBatch]):
             if REVERSED[direction] in model.directions:
                 columns.append(model.translate(y, REVERSED[direction]))
         return columns
+
+
+def some_images(batches: Batches[Any, TranslationBatch]) -> tuple[Tensor, Tensor]:
+    """Centers of training images of both domains, evenly spaced in the folders: float (n, C, size, size) in [-1, 1],
+    of n = MEASURED images or of all, where there are fewer."""
+    assert isinstance(batches, TwoDomainBatches)
+    size, (a, b) = batches.config.size, (batches.a, batches.b)
+    x_a, x_b = (to_float(center_crops(domain, min(MEASURED, len(domain)), size)) for domain in (a, b))
+    return x_a, x_b
 
 
 def check_pool(pool: int | None, batch_size: int) -> None:

@@ -33,6 +33,7 @@ from unit.methods.translation import (
     check_pool,
     check_size,
     discriminator_phase,
+    some_images,
 )
 from unit.models.base import TranslatedImages
 from unit.models.unit import (
@@ -181,6 +182,8 @@ class Unit(TranslationMethod):
         self.loss = loss = config.loss
         self.translator, self.discriminators = build(config.images, config.model, config.discriminator)
         self.model = self.translator
+        if config.discriminator.standardize:
+            self.discriminators.measure(*some_images(batches))
         self.regularizer = build_regularizer(config.model, loss)
         assert self.regularizer.posterior == POSTERIORS[config.model.regularizer]
         self.networks = {"discriminators": self.discriminators, "translator": self.translator}

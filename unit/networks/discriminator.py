@@ -12,6 +12,7 @@ from torch.nn.utils import parametrizations
 
 from unit.networks.blocks import Init, Norm, Padding, conv_block, initialize, run_shared
 from unit.networks.codes import CodeDiscriminators
+from unit.networks.norms import Standardize
 
 DiscriminatorKind = Literal["strided", "patchgan"]
 
@@ -87,7 +88,9 @@ class Discriminators(nn.Module):
     """The discriminators of both domains, on `scales` scales; the last `shared_layers` layers are shared between them.
 
     The paper's has 5 layers of 64 to 1024, kernel 3, and one scale (appendix A); with `shared_layers` = 0 nothing is
-    shared, with all of them everything is. `more` are the layers' options (`DiscriminatorLayers`).
+    shared, with all of them everything is. With `standardize` they see each domain's images with mean 0 and deviation 1
+    in each channel, by the statistics of those given to `measure`. `more` are the layers' options
+    (`DiscriminatorLayers`).
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class Discriminators(nn.Module):
         scales: int = 1,
         shared_layers: int = 0,
         spectral_norm: bool = False,
+        standardize: bool = False,
         init: Init = "normal",
         **more: Any,
     ) -> None:
@@ -114,10 +118,19 @@ class Discriminators(nn.Module):
             self.a.append(PatchDiscriminator(layers.stack(0, split, channels_a), shared))
             self.b.append(PatchDiscriminator(layers.stack(0, split, channels_b), shared))
         self.halve = nn.AvgPool2d(3, 2, 1, count_include_pad=False)
+        self.standard = nn.ModuleList(map(Standardize, [channels_a, channels_b] if standardize else []))
         finish(self, init, spectral_norm=spectral_norm)
+
+    def measure(self, x_a: Tensor, x_b: Tensor) -> None:
+        """Standardize by these images of both domains from now on."""
+        for standard, x in zip(self.standard, (x_a, x_b), strict=True):
+            assert isinstance(standard, Standardize)
+            standard.measure(x)
 
     def forward(self, x_a: Tensor, x_b: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Logits of x_a under domain a's discriminator and of x_b under b's, a list each, one tensor a scale."""
+        if self.standard:
+            x_a, x_b = (standard(x) for standard, x in zip(self.standard, (x_a, x_b), strict=True))
         logits_a, logits_b = [], []
         for scale, (d_a, d_b) in enumerate(zip(self.a, self.b, strict=True)):
             if scale:

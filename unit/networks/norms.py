@@ -1,4 +1,4 @@
-"""Batch normalization that does not depend on how a batch is divided.
+"""Standardized images, and batch normalization that does not depend on how a batch is divided.
 
 A batch norm mixes the images of a batch, so on several processes, or with gradient accumulation, the usual one gives
 another training. This one takes its statistics over groups of `group` consecutive images; a group is never divided.
@@ -7,6 +7,33 @@ another training. This one takes its statistics over groups of `group` consecuti
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+class Standardize(nn.Module):
+    """(x − mean) / deviation of each channel, with the statistics of images that it has measured, 0 and 1 until then:
+    (B, C, H, W) → the same.
+
+    A domain's images often fill a small part of [-1, 1], as street maps do, which are all pale; what tells two of them
+    apart is then small beside what they share, and a network learns it late.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels, 1, 1))
+        self.register_buffer("deviation", torch.ones(channels, 1, 1))
+
+    @torch.no_grad()
+    def measure(self, x: Tensor) -> None:
+        """Take the statistics of these images, (N, C, H, W) in [-1, 1]; a deviation is at least one gray level of 256,
+        so that a channel of one value stays finite."""
+        self.mean.copy_(x.mean((0, 2, 3))[:, None, None])
+        self.deviation.copy_(x.std((0, 2, 3), correction=0).clamp(min=2 / 255)[:, None, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.deviation
 
 
 class RunningStatistics(nn.Module):
