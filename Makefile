@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DEMO := runs/toymaps
+DEMO := runs/toymaps_best
 MNIST ?= datasets/mnist
 
 .PHONY: demo test chromium browser faults fingerprints gpu check clean
@@ -17,7 +17,7 @@ datasets/toymaps: | $(VENV)/ready
 
 demo: $(VENV)/ready datasets/toymaps
 	@if [ -f $(DEMO)/model.safetensors ]; then echo "$(DEMO) holds a trained model; delete it to train again"; \
-	else $(BIN)/unit train --config toymaps --resume auto; fi
+	else $(BIN)/unit train --config toymaps_best --resume auto; fi
 	@echo; echo "Translating the held-out photographs in datasets/toymaps/testA:"
 	@$(BIN)/unit translate --model $(DEMO) --input datasets/toymaps/testA --output $(DEMO)/translated --overwrite
 	@echo; echo "How near they are to the true maps (pixels within 16 of 255; balanced over the five classes):"
