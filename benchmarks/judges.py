@@ -39,7 +39,7 @@ def auc(real: Tensor, fake: Tensor) -> float:
 
 
 def asked(method: Unit, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor]) -> list[str]:
-    """Each domain's loss and AUC, of the first scale."""
+    """Each domain's loss, summed over the scales, and the AUC of the first scale."""
     with torch.no_grad():
         pairs = zip(method.discriminators(*real), method.discriminators(*fake), strict=True)
         return [f"{float(discriminator_loss(r, f, method.loss.gan_kind)):9.3f}{auc(r[0], f[0]):9.3f}" for r, f in pairs]
