@@ -105,6 +105,8 @@ def test_the_papers_figure_2_and_the_methods_are_among_them() -> None:
         ({"figures": {"a": "maps"}}, "figures: a: expected METRIC/ROW/COLUMN"),
         ({"equal_time": 0}, "equal_time: expected a number above 0, got 0"),
         ({"equal_time": "soon"}, "equal_time: expected a number of minutes, got 'soon'"),
+        ({"equal_time": None, "to_the_end": False}, "to_the_end: expected equal_time beside false"),
+        ({"equal_time": 3, "to_the_end": "no"}, "to_the_end: expected true or false, got 'no'"),
         ({"clock": "sun"}, "clock: expected wall or cpu, got sun"),
         ({"output": 3}, "output: expected a word, got 3"),
     ],

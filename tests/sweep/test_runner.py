@@ -172,6 +172,17 @@ def test_what_a_run_had_at_equal_time_is_kept_and_it_goes_on(
     assert steps == [f"step-{step:08d}", "step-00010000"]  # begun once, stopped once
 
 
+def test_a_run_may_end_at_equal_time(tiny_sweep: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "TRAIN", [sys.executable, "-c", TRAINING])
+    monkeypatch.setattr(Runner, "figures", lambda self, folder, step: {"figures": {}} | last_line(folder))
+    sweep = tiny_sweep({"one": {"train.steps": 10_000}}, equal_time=0.01, to_the_end=False)
+    (result,) = run_all(sweep)
+    assert (result.failure, result.end) == ("", {}) and result.equal_time["seconds"] >= 0.6
+    assert read_state(result.run.folder)["status"] == "interrupted"  # and was not begun again
+    monkeypatch.setattr(Runner, "supervise", None)  # nor is it by the same command
+    assert [again.equal_time for again in run_all(sweep)] == [result.equal_time]
+
+
 def test_stopping_a_sweep_stops_its_training_after_its_step(
     tiny_sweep: Planner, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,17 @@ def test_the_table_by_hand(tmp_path: Path) -> None:
     assert len({len(line) for line in end.splitlines()[:5]}) == 1  # columns are aligned
 
 
+def test_runs_that_end_at_equal_time_have_one_table(tmp_path: Path) -> None:
+    sweep = sweep_of(tmp_path, equal_time=2, to_the_end=False)
+    results = [Result(run, equal_time=known(0.3, 30.0, step=40)) for run in sweep.runs]
+    summary = summarize(sweep, results)
+    lines = markdown(summary).splitlines()
+    assert lines[0] == "After 2 minutes, or at the end where that came before:" and len(lines) == 9
+    cells = [cell.strip() for cell in lines[4].split("|")[1:-1]]
+    assert cells[1:] == ["0.300 [0.300, 0.300]", "30.00 [30.00, 30.00]", "40", "1.25", "0.833", "12,345"]
+    assert summary["baselines"] == {"constant color": {"accuracy": 0.25}}
+
+
 def test_the_processor_s_clock(tmp_path: Path) -> None:
     sweep = sweep_of(tmp_path, clock="cpu")
     summary = summarize(sweep, results_of(sweep))

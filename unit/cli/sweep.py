@@ -51,12 +51,12 @@ def train_all(plan: Any, jobs: int) -> int:
     from unit.sweep.table import markdown, write_tables
 
     def done(results: list[Result], result: Result) -> None:
-        seen = sum(bool(each.end or each.failure) for each in results)
+        seen = sum(bool(each.known or each.failure) for each in results)
         if result.failure:
             print(f"{seen}/{len(results)} {result.run}: failed: {result.failure}", file=sys.stderr, flush=True)
-        elif result.end:
-            time = f", {result.end['seconds'] / 60:.3g} minutes" if "seconds" in result.end else ""
-            print(f"{seen}/{len(results)} {result.run}: {result.end['step']} steps{time}", flush=True)
+        elif known := result.known:
+            time = f", {known['seconds'] / 60:.3g} minutes" if "seconds" in known else ""
+            print(f"{seen}/{len(results)} {result.run}: {known['step']} steps{time}", flush=True)
         write_tables(plan, results)
 
     print(f"{len(plan.runs)} runs in {plan.output}; what each says is in its .log there", flush=True)

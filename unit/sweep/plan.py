@@ -10,6 +10,7 @@ figures:                                      # columns of the table: metric/row
   accuracy: maps/model/max                    # (default: all)
 baselines: [constant color, another map]      # rows of the same metrics, shown below
 equal_time: 3                                 # minutes; what each run had then is evaluated, too
+to_the_end: false                             # end there (default: go on to train.steps)
 clock: cpu                                    # of all times: wall (default), or cpu for processor time
 output: runs/sweeps/mine                      # each run has a folder below
 """
@@ -33,7 +34,9 @@ from unit.text import one_line
 
 SWEEPS = CONFIGS / "sweeps"
 """The sweeps that come with unit."""
-KEYS = ("configs", "overrides", "common", "seeds", "figures", "baselines", "equal_time", "clock", "output")
+KEYS = (
+    "configs", "overrides", "common", "seeds", "figures", "baselines", "equal_time", "to_the_end", "clock", "output"
+)  # fmt: skip
 CLOCKS = {"wall": "seconds", "cpu": "cpu_seconds"}
 """The clocks, and their keys in metrics.jsonl."""
 FREE = {
@@ -84,6 +87,11 @@ class Result:
     end: dict[str, Any] = field(default_factory=dict)
     equal_time: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def known(self) -> dict[str, Any]:
+        """The later of the two."""
+        return self.end or self.equal_time
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -99,6 +107,8 @@ class Sweep:
     equal_time: float | None
     """in minutes"""
     clock: str
+    to_the_end: bool
+    """whether runs go on after the equal time"""
 
     @property
     def metrics(self) -> list[str] | None:
@@ -166,11 +176,16 @@ def plan(name: str, given: Mapping[str, Any], common: Mapping[str, Any]) -> Swee
         if isinstance(minutes, bool) or not isinstance(minutes, int | float):
             raise ConfigError(f"equal_time: expected a number of minutes, got {minutes!r}")
         above_0("equal_time", minutes)
+    to_the_end = given.get("to_the_end", True)
+    if not isinstance(to_the_end, bool):
+        raise ConfigError(f"to_the_end: expected true or false, got {to_the_end!r}")
+    if minutes is None and not to_the_end:
+        raise ConfigError("to_the_end: expected equal_time beside false, at which the runs end")
     if clock not in CLOCKS:
         raise ConfigError(f"clock: expected {' or '.join(CLOCKS)}, got {clock}")
     figures = {label: address(label, text) for label, text in by_name(given, "figures").items()}
     baselines = listed(given, "baselines", str) if "baselines" in given else []
-    return Sweep(name, output, rows, runs, figures, baselines, minutes, clock)
+    return Sweep(name, output, rows, runs, figures, baselines, minutes, clock, to_the_end)
 
 
 def plan_rows(configs: list[str], overrides: Mapping[str, Any], common: Mapping[str, Any]) -> list[Row]:

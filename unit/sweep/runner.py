@@ -4,7 +4,8 @@ What is there is used: a finished run is not trained again, one that was broken 
 and figures are measured once. They lie in each run's `sweep.json`.
 
 At equal time (the run's clock, `seconds` or `cpu_seconds` of metrics.jsonl) a run is asked to stop as by SIGTERM, its
-checkpoint is copied to `at-3-minutes/` in its folder, and it goes on, to the same bits as without the stop.
+checkpoint is copied to `at-3-minutes/` in its folder, and it goes on, to the same bits as without the stop, unless the
+sweep ends there.
 """
 
 import json
@@ -96,9 +97,9 @@ class Runner:
     # Training
 
     def train(self, run: Run) -> None:
-        """Train a run to its end, with a stop at equal time; raises RunFailed."""
+        """Train a run as far as the sweep does, with a stop at equal time; raises RunFailed."""
         limit, stopped = self.limit, False
-        while not finished(run) and not self.signal:
+        while not self.trained(run) and not self.signal:
             stops = not stopped and self.clock(run.folder) < limit and not self.place(run).exists()
             code, stopped = self.supervise(run, limit if stops else float("inf"))
             if finished(run) or self.signal:
@@ -107,6 +108,10 @@ class Runner:
                 keep(run.folder, self.place(run))
             elif code or not stopped:
                 raise RunFailed(why(self.log_of(run), code))
+
+    def trained(self, run: Run) -> bool:
+        """Whether the run is as far as the sweep trains it."""
+        return finished(run) or (not self.sweep.to_the_end and self.place(run).exists())
 
     def supervise(self, run: Run, limit: float) -> tuple[int, bool]:
         """Train in a process of its own until it ends, or until its clock says `limit` seconds: its exit code, and
@@ -172,18 +177,17 @@ class Runner:
         if self.on_one_thread:
             torch.set_num_threads(1)
         run, place = result.run, self.place(result.run)
-        result.end = self.figures(run.folder, run.config.train.steps)
+        if self.sweep.to_the_end:
+            result.end = self.figures(run.folder, run.config.train.steps)
+        if place.exists():
+            result.equal_time = self.figures(place, weights.step_of(weights.list_checkpoints(place)[-1]))
+        elif self.sweep.equal_time is not None and self.clock(run.folder) <= SLACK * self.limit:
+            result.equal_time = result.end or self.figures(run.folder, run.config.train.steps)
         for label, (metric, row, column) in self.sweep.figures.items():
-            rows = result.end["figures"].get(metric)
+            rows = result.known.get("figures", {}).get(metric)
             if rows is not None and column not in rows.get(row, {}):
                 there = ", ".join(f"{metric}/{name}/{key}" for name, values in rows.items() for key in values)
                 raise RunFailed(f"figures: {label}: no {metric}/{row}/{column}; there are {there}")
-        if self.limit == float("inf"):
-            return
-        if place.exists():
-            result.equal_time = self.figures(place, weights.step_of(weights.list_checkpoints(place)[-1]))
-        elif self.clock(run.folder) <= SLACK * self.limit:
-            result.equal_time = result.end
 
     def figures(self, folder: Path, step: int) -> dict[str, Any]:
         """What is known of the model in a folder, measured unless it was; `absent` are metrics that don't apply."""

@@ -86,6 +86,7 @@ def summarize(sweep: Sweep, results: Sequence[Result]) -> dict[str, Any]:
         "hardware": hardware(),
         "clock": sweep.clock,
         "equal_time": sweep.equal_time,
+        "to_the_end": sweep.to_the_end,
         "columns": {label: "/".join(place) for label, place in columns.items()},
         "rows": rows,
         "baselines": baselines_of(sweep, results, columns),
@@ -97,7 +98,7 @@ def columns_of(sweep: Sweep, results: Sequence[Result]) -> Mapping[str, tuple[st
     found = {
         f"{metric} {row} {column}": (metric, row, column)
         for result in results
-        for metric, rows in result.end.get("figures", {}).items()
+        for metric, rows in result.known.get("figures", {}).items()
         for row, values in rows.items()
         for column in values
     }
@@ -121,7 +122,7 @@ def describe(sweep: Sweep, result: Result, columns: Mapping[str, tuple[str, str,
         "folder": str(result.run.folder),
         "command": sweep.commands(result.run),
         "failure": result.failure,
-        "absent": result.end.get("absent", {}),
+        "absent": result.known.get("absent", {}),
         "end": at(result.end),
         "equal_time": at(result.equal_time),
     }
@@ -146,7 +147,7 @@ def baselines_of(
     found: dict[str, dict[str, float]] = {}
     for name in sweep.baselines:
         for label, (metric, _, column) in columns.items():
-            values = [value_at(result.end.get("figures", {}), metric, name, column) for result in results]
+            values = [value_at(result.known.get("figures", {}), metric, name, column) for result in results]
             given = [value for value in values if value is not None]
             if given:
                 found.setdefault(name, {})[label] = math.fsum(given) / len(given)
@@ -166,14 +167,17 @@ def hardware() -> str:
 def markdown(summary: Mapping[str, Any]) -> str:
     """The tables, at the end and at equal time, and the lines beneath them; columns are aligned, for the screen."""
     times = ["seconds a step", "minutes", "parameters"]
-    parts = [*table(summary, "end", [*summary["columns"], *times])]
     minutes, clock = summary["equal_time"], " of processor time" * (summary["clock"] == "cpu")
+    parts = []
+    if summary["to_the_end"]:
+        parts += [*table(summary, "end", [*summary["columns"], *times]), ""]
     if minutes is not None:
-        parts += ["", f"After {minutes:g} minutes{clock}, or at the end where that came before:", ""]
-        parts += table(summary, "equal_time", [*summary["columns"], "steps", "minutes"])
+        parts += [f"After {minutes:g} minutes{clock}, or at the end where that came before:", ""]
+        more = ["minutes"] if summary["to_the_end"] else times
+        parts += [*table(summary, "equal_time", [*summary["columns"], "steps", *more]), ""]
     seeds = max(len(row["runs"]) for row in summary["rows"])
     what = "Mean and 95 % interval (Student's t)" if seeds > 1 else "One seed, so no intervals"
-    parts += ["", f"{what}; seeds a row: {seeds}; minutes and seconds{clock}; {summary['hardware']}."]
+    parts += [f"{what}; seeds a row: {seeds}; minutes and seconds{clock}; {summary['hardware']}."]
     for row in summary["rows"]:
         for run in row["runs"]:
             if run["failure"]:
