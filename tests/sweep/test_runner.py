@@ -183,6 +183,22 @@ def test_a_run_may_end_at_equal_time(tiny_sweep: Planner, monkeypatch: pytest.Mo
     assert [again.equal_time for again in run_all(sweep)] == [result.equal_time]
 
 
+def test_a_sweep_stopped_at_equal_time_does_not_train_on(
+    tiny_sweep: Planner, in_process: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Runner, "clock", lambda self, folder: 61.0)
+    monkeypatch.setattr(Runner, "figures", lambda self, folder, step: {"figures": {}, "step": step})
+    sweep = tiny_sweep({"one": {}}, equal_time=1, to_the_end=False)
+    folder = sweep.runs[0].folder
+    (folder / "checkpoints" / "step-00000002").mkdir(parents=True)
+    for name in ("config.yaml", "metrics.jsonl"):
+        (folder / name).touch()
+    (result,) = run_all(sweep)
+    assert (result.failure, result.equal_time["step"], in_process) == ("", 2, [])
+    later = tiny_sweep({"one": {}}, equal_time=0.5, to_the_end=False)
+    assert "was trained for longer than equal_time" in run_all(later)[0].failure and in_process == []
+
+
 def test_stopping_a_sweep_stops_its_training_after_its_step(
     tiny_sweep: Planner, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,13 @@ class Runner:
         """Train a run as far as the sweep does, with a stop at equal time; raises RunFailed."""
         limit, stopped = self.limit, False
         while not self.trained(run) and not self.signal:
+            if not self.sweep.to_the_end and (spent := self.clock(run.folder)) >= limit:
+                if spent > SLACK * limit:
+                    raise RunFailed(
+                        f"{one_line(run.folder)} was trained for longer than equal_time; expected it deleted"
+                    )
+                keep(run.folder, self.place(run))  # the sweep was stopped just then
+                return
             stops = not stopped and self.clock(run.folder) < limit and not self.place(run).exists()
             code, stopped = self.supervise(run, limit if stops else float("inf"))
             if finished(run) or self.signal:
