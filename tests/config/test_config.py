@@ -70,6 +70,7 @@ def test_each_key_is_an_option() -> None:
         "data.size": 128, "model.generator_blocks": 2, "model.down_padding": "zeros", "model.bias": "always",
         "model.dropout": 0.5, "discriminator.kind": "patchgan", "discriminator.first_kernel": 7, "discriminator.norm":
         "instance", "discriminator.padding": "reflect", "discriminator.pool": 50,
+        "loss.cycle_b": 50.0,
         "validate.split": "val", "validate.share": 0.5, "validate.images": 7, "validate.pairs": "none",
     }  # fmt: skip
     for key, default in KEYS.items():

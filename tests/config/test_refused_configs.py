@@ -14,7 +14,7 @@ KEYS = flat(asdict(UnitConfig()))
 NULLABLE = {"data.root", "data.a", "data.b", "data.channels_b", "data.resize", "discriminator.init"}
 NULLABLE |= {"model.generator_blocks", "model.down_padding"}
 NULLABLE |= {"discriminator.padding", "discriminator.first_kernel", "discriminator.pool"}
-NULLABLE |= {"validate.metric", "validate.images"}
+NULLABLE |= {"loss.cycle_b", "validate.metric", "validate.images"}
 
 
 def refusal(arguments: list[str]) -> str:
@@ -121,6 +121,13 @@ def test_an_integer_that_is_no_float_is_refused_by_its_key(tmp_path: Path) -> No
 def test_all_weights_at_0_are_refused() -> None:
     message = refusal(["--loss.gan", "0", "--loss.reconstruction", "0", "--loss.cycle", "0"])
     assert "loss.gan" in message and "above 0" in message
+
+
+def test_round_trips_of_two_weights_are_both_made() -> None:
+    assert refusal(["--loss.cycle_b", "0"]).startswith("loss.cycle_b: expected a number above 0, got 0")
+    assert refusal(["--loss.cycle_b", ".nan"]).startswith("loss.cycle_b: expected a number above 0, got nan")
+    message = refusal(["--loss.cycle", "0", "--loss.cycle_b", "10"])
+    assert message == "loss.cycle: expected a number above 0 beside loss.cycle_b, got 0"
 
 
 def test_null_is_refused_by_name_where_it_is_not_a_value(tmp_path: Path) -> None:

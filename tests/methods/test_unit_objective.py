@@ -97,6 +97,15 @@ def test_the_translators_loss_by_hand() -> None:
     assert phase.loss.item() == pytest.approx(by_hand, abs=1e-10)
 
 
+def test_domain_bs_round_trip_may_have_a_weight_of_its_own() -> None:
+    def total(**cycle: float) -> float:
+        method, batch = method_of(LossConfig(gan=0, kl=0, reconstruction=0, cycle_kl=0, **cycle)), batch_of()
+        return method.translator_phase(batch, known(batch)).loss.item()
+
+    assert total(cycle=4) == total(cycle=4, cycle_b=4) == pytest.approx(4 * (0.75 + 1), abs=1e-12)
+    assert total(cycle=4, cycle_b=20) == pytest.approx(4 * 0.75 + 20 * 1, abs=1e-12)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_discriminators_loss_by_hand(kind: GanKind) -> None:
     batch = batch_of()

@@ -31,7 +31,7 @@ from unit.data.two_domains import TranslationBatch, open_domains
 from unit.losses.gan import GanKind, discriminator_loss, generator_loss
 from unit.methods.base import Phase, named_domains, weighted_phase
 from unit.methods.translation import TranslationConfig, TranslationMethod, check_size
-from unit.methods.unit import BatchDraws, codes_of
+from unit.methods.unit import BatchDraws
 from unit.models.adaptation import AdaptedTranslator, AdaptedTranslatorConfig, ClassesConfig, ClassifierConfig
 from unit.models.unit import POSTERIORS, Noise, Streams, Translations, UnitModelConfig
 from unit.networks.classifier import ClassifyingDiscriminators, Judged
@@ -225,7 +225,7 @@ class Adaptation(TranslationMethod):
 
     def translator_terms(self, batch: LabeledBatch, out: Translations) -> Iterator[tuple[float, Terms]]:
         """The translator's terms, through frozen discriminators."""
-        loss, codes = self.loss, codes_of(out)
+        loss, codes = self.loss, out.codes
         if loss.gan or loss.features or loss.classify_translated:
             yield from self.judged_terms(batch, out)
         if loss.kl:

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
 from unit import draws
-from unit.config.base import ConfigError, at_least
-from unit.core.posterior import Posterior
+from unit.config.base import ConfigError, above_0, at_least
 from unit.core.regularizer import Adversarial, MeanKL, NoRegularizer, Regularizer, SpatialMMD
 from unit.data.batches import Batches, Shard
 from unit.data.two_domains import TranslationBatch
@@ -66,6 +65,8 @@ class LossConfig:
     """λ3, of the KL divergence in the cycle: the codes of images and of translations"""
     cycle: float = 100.0
     """λ4, of the round trip (L1 averaged over all elements)"""
+    cycle_b: float | None = None
+    """the same of domain b's round trip, where it is not that of a's (null: `cycle`)"""
     mmd: float = 10.0
     """in place of λ1 and λ3 with model.regularizer mmd: weight of the codes' maximum mean discrepancy"""
     code_gan: float = 1.0
@@ -87,6 +88,10 @@ class LossConfig:
             raise ConfigError(
                 "loss.gan, loss.reconstruction and loss.cycle: expected at least one above 0, got 0 for all"
             )
+        if self.cycle_b is not None:
+            above_0("loss.cycle_b", self.cycle_b)
+            if not self.cycle:
+                raise ConfigError("loss.cycle: expected a number above 0 beside loss.cycle_b, got 0")
 
 
 @dataclass(frozen=True)
@@ -295,7 +300,7 @@ class Unit(TranslationMethod):
     def code_discriminator_phase(self, network: nn.Module, batch: TranslationBatch, out: Translations) -> Phase:
         """Samples of N(0, I) against codes, place by place, in one pass."""
         assert isinstance(self.regularizer, Adversarial)
-        shape, codes = self.translator.code_shape(batch.x_a), codes_of(out)
+        shape, codes = self.translator.code_shape(batch.x_a), out.codes
         real = torch.cat([BatchDraws(batch).prior(code, shape) for code in codes])
         mu = torch.cat([q.mu for q in codes.values()])
         loss = self.regularizer.discriminator_loss(network, [real], [mu])
@@ -308,28 +313,26 @@ class Unit(TranslationMethod):
     def translator_terms(self, batch: TranslationBatch, out: Translations) -> Iterator[tuple[float, dict[str, Tensor]]]:
         """The objective's terms with their weights; those of weight 0 are not computed."""
         loss, regularizer = self.loss, self.regularizer
-        codes = codes_of(out)
         if loss.gan:
             logits_a, logits_b = self.discriminators(out.x_ba, out.x_ab)
             kind = loss.gan_kind
             yield loss.gan, {"gan_a": generator_loss(logits_a, kind), "gan_b": generator_loss(logits_b, kind)}
         if regularizer.weight:
-            real = {name: codes[name] for name in ("a", "b")}
+            real = {name: out.codes[name] for name in ("a", "b")}
             yield regularizer.weight, regularizer.terms(real, BatchDraws(batch))
         if out.x_aa is not None and out.x_bb is not None:
-            yield (
-                loss.reconstruction,
-                {
-                    "reconstruction_a": l1_loss(out.x_aa, batch.x_a),
-                    "reconstruction_b": l1_loss(out.x_bb, batch.x_b),
-                },
-            )
+            again = {"reconstruction_a": l1_loss(out.x_aa, batch.x_a), "reconstruction_b": l1_loss(out.x_bb, batch.x_b)}
+            yield loss.reconstruction, again
         if regularizer.cycle_weight:
-            translated = {name: codes[name] for name in ("ab", "ba")}
+            translated = {name: out.codes[name] for name in ("ab", "ba")}
             terms = regularizer.terms(translated, BatchDraws(batch))
             yield regularizer.cycle_weight, {f"cycle_{name[:-1]}": value for name, value in terms.items()}
         if out.x_aba is not None and out.x_bab is not None:
-            yield loss.cycle, {"cycle_a": l1_loss(out.x_aba, batch.x_a), "cycle_b": l1_loss(out.x_bab, batch.x_b)}
+            there, back = {"cycle_a": l1_loss(out.x_aba, batch.x_a)}, {"cycle_b": l1_loss(out.x_bab, batch.x_b)}
+            if loss.cycle_b is None:
+                yield loss.cycle, there | back
+            else:
+                yield from [(loss.cycle, there), (loss.cycle_b, back)]
         if out.same_a is not None and out.same_b is not None:
             same = {"identity_a": l1_loss(out.same_a, batch.x_a), "identity_b": l1_loss(out.same_b, batch.x_b)}
             yield loss.identity, same
@@ -341,9 +344,3 @@ class Unit(TranslationMethod):
                     "perceptual_b": self.perceptual(batch.x_b, out.x_ba),
                 },
             )
-
-
-def codes_of(out: Translations) -> dict[str, Posterior]:
-    """The posteriors that there are: of x_a, x_b and, where they were computed, of x_ab and x_ba."""
-    codes = {"a": out.q_a, "b": out.q_b, "ab": out.q_ab, "ba": out.q_ba}
-    return {name: q for name, q in codes.items() if q is not None}

@@ -156,6 +156,12 @@ class Translations(NamedTuple):
     same_a: Tensor | None = None
     same_b: Tensor | None = None
 
+    @property
+    def codes(self) -> dict[str, Posterior]:
+        """The posteriors that there are: of x_a, x_b and, where they were computed, of x_ab and x_ba."""
+        codes = {"a": self.q_a, "b": self.q_b, "ab": self.q_ab, "ba": self.q_ba}
+        return {name: q for name, q in codes.items() if q is not None}
+
 
 class UnitTranslator(ImageTranslator, name="unit"):
     """The two VAEs. With `config.model.shared_blocks` > 0 the encoders' last residual blocks are one module, and so are
